@@ -79,4 +79,30 @@ $(BUILD)/api_assets.c: $(API_ASSETS) scripts/embed
 	$(call say,EMBED,$@)
 	$(Q)mkdir -p $(@D) && scripts/embed api_assets $(API_ASSETS) > $@
 
+# ---- tests -----------------------------------------------------------------------------------------------------------
+# test/unit/NAME.c is one cmocka program. It links libshared and whatever its `links:` line names, nothing else:
+#   /* links: worker/profile.c worker/driver/sim.c */
+UNIT_SRC := $(wildcard test/unit/*.c)
+UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
+links     = $(call objs,$(shell sed -n 's,^/\* links: \(.*\) \*/$$,\1,p' $(1)))
+
+define unit_rule
+$(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+endef
+$(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))
+
+# One unit test: make unit-NAME
+unit-%: $(BUILD)/test/unit/%
+	$<
+
+unit: $(UNIT_BIN)
+	@for t in $(UNIT_BIN); do $$t || exit 1; done
+
+# ---- fuzzing ---------------------------------------------------------------------------------------------------------
+# test/fuzz/NAME.c is one libFuzzer target (clang); `links:` as above. make fuzz-NAME SECONDS=60
+FUZZ_SRC := $(wildcard test/fuzz/*.c)
+SECONDS  ?= 60
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
