@@ -22,5 +22,7 @@ void keys_new_session(char *out, const char *cell);
 int keys_is_session(const char *id, const char *cell);
 /* 1 if s is a legal worker, project or profile name: 1 to 64 of A-Za-z0-9._- */
 int keys_is_name(const char *s);
+/* 1 if s is a legal cell name: 1 to 16 of a-z0-9 */
+int keys_is_cell(const char *s);
 
 #endif
