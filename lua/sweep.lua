@@ -1,0 +1,108 @@
+#!lua flags=allow-oom
+-- sweep: does what time has made due, at most `slice` things a call: takes lost workers apart, and acts on passed deadlines.
+-- When nobody has swept for a while (Redis or all replicas were away), workers could not renew their leases: all leases then
+-- run anew before any worker is judged, and a start gets as long to report.
+--
+-- KEYS
+--   P:cell                         hash
+--   P:workers                      zset
+--   P:worker:<id>                  hash
+--   P:berths:<worker>              hash
+--   P:free:<worker>                list
+--   P:warm:<profile>               zset
+--   P:room:<profile>               zset
+--   P:spare:<profile>              zset
+--   P:carriers:<profile>           set
+--   P:profiles                     set
+--   P:jobs:<worker>                stream
+--   P:queue:<profile>              zset
+--   P:session:<id>                 hash
+--   P:sessions:<project>:<state>   zset
+--   P:project:<id>                 hash
+--   P:deadlines                    zset
+--   P:events                       stream
+--   P:changed:<session>            channel
+-- ARGV
+--   1  now         ms, 0: Redis' clock
+--   2  lease_ms    a worker's lease
+--   3  slice       most things to do, at least 1
+--   4  placement   pack or spread
+-- Output
+--   ok             things done, 1 if there is more
+--   bad_argument   which
+-- Events
+--   queued → ended, starting → ending, running → ending, running → ended, ending → ended, starting → ended,
+--   starting → starting, starting → running, starting → queued
+--   jobs: stop, claim, start
+--@include args
+--@include worker
+--@include session
+--@include berths
+--@include finish
+--@include lose
+--@include jobs
+local bad = args.wrong({ 'number', 'number', 'number', 'placement' })
+if bad then return bad end
+local now, lease_ms, slice, placement = args.now(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+if lease_ms < 1 then return fail('bad_argument', '2') end
+if slice < 1 then return fail('bad_argument', '3') end
+local done = 0
+
+local cell = redis.call('HMGET', key.cell(), 'swept', 'grace_until')
+local grace_until = tonumber(cell[2] or 0)
+redis.call('HSET', key.cell(), 'swept', session.number(now))
+if now - tonumber(cell[1] or 0) > math.max(3000, lease_ms / 3) then
+    grace_until = now + lease_ms
+    redis.call('HSET', key.cell(), 'grace_until', session.number(grace_until))
+end
+
+-- Workers whose lease is over. Those that a call before this one began with have a lease of 0.
+while done < slice do
+    local id, lease = unpack(redis.call('ZRANGEBYSCORE', key.workers(), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1))
+    if not id or (lease ~= '0' and now < grace_until) then break end
+    local w = worker.load(id)
+    if not w then
+        redis.call('ZREM', key.workers(), id)
+        done = done + 1
+    else
+        if w.state ~= 'lost' then lose.begin(w) end
+        done = done + math.max(1, lose.berths(w, slice - done, now, placement))
+    end
+end
+
+-- The stop job may be lost, or its answer; what ends is asked for until somebody confirms.
+local function stop_again(s)
+    local w = worker.load(s.worker)
+    local b = w and w.epoch == s.epoch and berths.get(w, s.berth)
+    if b and b.session == s.id and b.turn == s.turn then
+        jobs.stop(w, s.berth, s.turn, s.profile, s.id, s.reason)
+        redis.call('ZADD', key.deadlines(), session.deadline(s, 'ending', now), s.id)
+    else
+        session.move(s, 'ended', now, {})
+    end
+end
+
+local function act(id)
+    local s = session.load(id)
+    if not s or s.state == 'ended' then
+        redis.call('ZREM', key.deadlines(), id)
+    elseif s.state == 'queued' then
+        finish.session(s, 'queue_timeout', now)
+    elseif s.state == 'running' then
+        finish.session(s, 'timeout', now)
+    elseif s.state == 'ending' then
+        stop_again(s)
+    elseif now < grace_until then
+        redis.call('ZADD', key.deadlines(), session.number(grace_until), id)
+    else
+        finish.session(s, 'start_failed', now, 'the browser did not start in time')
+    end
+end
+
+local due = {}
+if done < slice then
+    due = redis.call('ZRANGEBYSCORE', key.deadlines(), '-inf', now, 'LIMIT', 0, slice - done)
+end
+for _, id in ipairs(due) do act(id) end
+done = done + #due
+return ok(done, done >= slice and 1 or 0)
