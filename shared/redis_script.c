@@ -1,0 +1,267 @@
+/* redis_script.c: calls of the scripts: by SHA, loaded again when Redis has forgotten them, and the queue of
+ * calls that have to arrive. A call keeps its bytes until it is answered, since it may have to be sent again.
+ */
+#include <openssl/sha.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "mem.h"
+#include "redis_conn.h"
+
+#define RETRY_FIRST_MS   50
+#define RETRY_LONGEST_MS 2000
+#define OWN_ARGS         5 /* EVALSHA sha 1 prefix 0 */
+
+struct script_call {
+    struct redis *r;
+    redis_reply_cb *cb;
+    void *arg;
+    enum script script;
+    int loaded_again;
+    struct buf command;
+    struct script_call *next; /* in the retry queue */
+};
+
+static void send_first_retry(struct redis *r);
+
+/* ---- texts ---- */
+
+const char *redis_script_sha(enum script s)
+{
+    static const char digits[] = "0123456789abcdef";
+    static char all[SCRIPT_COUNT][41];
+    unsigned char digest[SHA_DIGEST_LENGTH];
+
+    if (!all[s][0]) {
+        SHA1((const unsigned char *)scripts_text[s], strlen(scripts_text[s]), digest);
+        for (size_t i = 0; i < sizeof(digest); i++) {
+            all[s][2 * i] = digits[digest[i] >> 4];
+            all[s][2 * i + 1] = digits[digest[i] & 15];
+        }
+    }
+    return all[s];
+}
+
+static void on_load_reply(void *arg, const redisReply *reply)
+{
+    struct script_load *load = arg;
+    struct redis *r = load->r;
+
+    load->on_its_way--;
+    if (!reply)
+        return;
+    /* A script that Redis refuses is a mistake in the script: its calls will say so, the others shall work.
+     */
+    if (reply->type == REDIS_REPLY_ERROR)
+        log_error("script_refused", "script=%s text=%s", scripts_name[load - r->loads], reply->str);
+    if (r->state == CONN_GREETING)
+        redis_greet_loaded(r, reply);
+}
+
+void redis_script_load(struct redis *r, enum script s)
+{
+    redis_conn_begin(&r->out, 3);
+    redis_conn_arg(&r->out, "SCRIPT", 6);
+    redis_conn_arg(&r->out, "LOAD", 4);
+    redis_conn_arg(&r->out, scripts_text[s], strlen(scripts_text[s]));
+    r->loads[s].on_its_way++;
+    redis_conn_queued(r, on_load_reply, &r->loads[s]);
+}
+
+/* ---- calls ---- */
+
+static struct script_call *call_new(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, int argc)
+{
+    struct script_call *call = mem_alloc(sizeof(*call));
+
+    call->r = r;
+    call->cb = cb;
+    call->arg = arg;
+    call->script = s;
+    redis_conn_begin(&call->command, OWN_ARGS + argc);
+    redis_conn_arg(&call->command, "EVALSHA", 7);
+    redis_conn_arg(&call->command, redis_script_sha(s), 40);
+    redis_conn_arg(&call->command, "1", 1);
+    redis_conn_arg(&call->command, r->prefix, strlen(r->prefix));
+    redis_conn_arg(&call->command, "0", 1);
+    return call;
+}
+
+/* With the strings of ap up to NULL as arguments. */
+static struct script_call *call_new_va(struct redis *r, redis_reply_cb *cb, void *arg, enum script s,
+                                       va_list ap)
+{
+    struct script_call *call;
+    const char *text;
+    va_list count;
+    int argc = 0;
+
+    va_copy(count, ap);
+    while (va_arg(count, const char *))
+        argc++;
+    va_end(count);
+    call = call_new(r, cb, arg, s, argc);
+    while ((text = va_arg(ap, const char *)))
+        redis_conn_arg(&call->command, text, strlen(text));
+    return call;
+}
+
+static void call_free(struct script_call *call)
+{
+    buf_cleanup(&call->command);
+    free(call);
+}
+
+/* 1 if Redis had forgotten the script: it is loaded and the call sent again, once. */
+static int load_again(struct script_call *call, const redisReply *reply, redis_reply_cb *cb)
+{
+    struct redis *r = call->r;
+
+    if (!redis_is_error(reply, "NOSCRIPT") || call->loaded_again || !redis_is_up(r))
+        return 0;
+    call->loaded_again = 1;
+    if (r->loads[call->script].on_its_way == 0)
+        redis_script_load(r, call->script);
+    redis_conn_queue(r, cb, call, call->command.data, call->command.len);
+    return 1;
+}
+
+static void on_call_reply(void *arg, const redisReply *reply)
+{
+    struct script_call *call = arg;
+
+    if (load_again(call, reply, on_call_reply))
+        return;
+    if (redis_is_error(reply, "NOSCRIPT") &&
+        !redis_is_up(call->r)) /* about to be dropped: it would have been loaded */
+        reply = NULL;
+    if (call->cb)
+        call->cb(call->arg, reply);
+    call_free(call);
+}
+
+void redis_script_argv(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, int argc,
+                       const char **argv, const size_t *lens)
+{
+    struct script_call *call;
+
+    if (!redis_is_up(r)) {
+        redis_conn_refuse(r, cb, arg);
+        return;
+    }
+    call = call_new(r, cb, arg, s, argc);
+    for (int i = 0; i < argc; i++)
+        redis_conn_arg(&call->command, argv[i], lens ? lens[i] : strlen(argv[i]));
+    redis_conn_queue(r, on_call_reply, call, call->command.data, call->command.len);
+}
+
+void redis_script(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, ...)
+{
+    struct script_call *call;
+    va_list ap;
+
+    if (!redis_is_up(r)) {
+        redis_conn_refuse(r, cb, arg);
+        return;
+    }
+    va_start(ap, s);
+    call = call_new_va(r, cb, arg, s, ap);
+    va_end(ap);
+    redis_conn_queue(r, on_call_reply, call, call->command.data, call->command.len);
+}
+
+/* ---- calls that have to arrive ----
+ * One is on its way at a time. With more, one that Redis refused (loading, say) would be repeated after those
+ * sent behind it had been carried out, and the order would be lost. */
+
+static void on_retry_reply(void *arg, const redisReply *reply)
+{
+    struct script_call *call = arg;
+    struct redis *r = call->r;
+    double wait_ms = RETRY_FIRST_MS;
+
+    if (load_again(call, reply, on_retry_reply))
+        return;
+    r->retry_sent = 0;
+    call->loaded_again = 0;
+    if (!reply) /* the connection is gone: again when there is one */
+        return;
+    if (redis_is_unavailable(reply) || redis_is_error(reply, "NOSCRIPT")) {
+        for (unsigned i = 0; i < r->retry_failures && wait_ms < RETRY_LONGEST_MS; i++)
+            wait_ms *= 2;
+        log_warn("script_retry", "connection=%s script=%s tries=%u why=%s", r->name,
+                 scripts_name[call->script], ++r->retry_failures, reply->str);
+        ev_timer_set(&r->retry_timer, wait_ms / 1000.0, 0.);
+        ev_timer_start(r->loop, &r->retry_timer);
+        return;
+    }
+    r->retry_failures = 0;
+    r->retry_first = call->next;
+    if (!r->retry_first)
+        r->retry_end = &r->retry_first;
+    send_first_retry(r);
+    if (call->cb)
+        call->cb(call->arg, reply);
+    call_free(call);
+}
+
+static void send_first_retry(struct redis *r)
+{
+    struct script_call *call = r->retry_first;
+
+    if (!call || r->retry_sent || ev_is_active(&r->retry_timer) || !redis_is_up(r))
+        return;
+    r->retry_sent = 1;
+    redis_conn_queue(r, on_retry_reply, call, call->command.data, call->command.len);
+}
+
+static void on_retry_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)loop;
+    (void)events;
+    send_first_retry(w->data);
+}
+
+void redis_script_retry(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, ...)
+{
+    struct script_call *call;
+    va_list ap;
+
+    if (r->freeing)
+        return;
+    va_start(ap, s);
+    call = call_new_va(r, cb, arg, s, ap);
+    va_end(ap);
+    *r->retry_end = call;
+    r->retry_end = &call->next;
+    send_first_retry(r);
+}
+
+/* ---- the connection's part ---- */
+
+void redis_script_init(struct redis *r)
+{
+    r->retry_end = &r->retry_first;
+    ev_timer_init(&r->retry_timer, on_retry_timer, 0., 0.);
+    r->retry_timer.data = r;
+    for (int i = 0; i < SCRIPT_COUNT; i++)
+        r->loads[i].r = r;
+}
+
+void redis_script_on_up(struct redis *r)
+{
+    send_first_retry(r);
+}
+
+void redis_script_cleanup(struct redis *r)
+{
+    struct script_call *call;
+
+    ev_timer_stop(r->loop, &r->retry_timer);
+    while ((call = r->retry_first)) {
+        r->retry_first = call->next;
+        call_free(call);
+    }
+}
