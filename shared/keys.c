@@ -58,6 +58,21 @@ const char *keys_queue(char *out, const char *cell, const char *profile)
     return key(out, "berth:{%s}:queue:%s", cell, profile);
 }
 
+const char *keys_warm(char *out, const char *cell, const char *profile)
+{
+    return key(out, "berth:{%s}:warm:%s", cell, profile);
+}
+
+const char *keys_projects(char *out, const char *cell)
+{
+    return key(out, "berth:{%s}:projects", cell);
+}
+
+const char *keys_project(char *out, const char *cell, const char *project)
+{
+    return key(out, "berth:{%s}:project:%s", cell, project);
+}
+
 const char *keys_cell(char *out, const char *cell)
 {
     return key(out, "berth:{%s}:cell", cell);
