@@ -1,7 +1,9 @@
-/* gateway.h: the worker's CDP gateway: an HTTP server that checks a berth's secret and relays WebSockets to its browser.
+/* gateway.h: the worker's CDP gateway: an HTTP server that checks a berth's secret and relays WebSockets to
+ * its browser.
  *
- * It knows berths by index and secret, and tells its owner what clients do; it knows neither Redis nor sessions' rules.
- * The owner opens a berth when its browser is up (before the secret is published) and closes it when its turn is over. */
+ * It knows berths by index and secret, and tells its owner what clients do; it knows neither Redis nor
+ * sessions' rules. The owner opens a berth when its browser is up (before the secret is published) and closes
+ * it when its turn is over. */
 #ifndef BERTH_GATEWAY_H
 #define BERTH_GATEWAY_H
 #include <ev.h>
@@ -21,19 +23,20 @@ struct gateway_events {
 struct gateway_config {
     struct ev_loop *loop;
     const char *listen;
-    const char *public_url;    /* "ws://host:port"; NULL: from the listen address and the port in use */
+    const char *public_url; /* "ws://host:port"; NULL: from the listen address and the port in use */
     int berths;
     long ping_ms;
-    const struct driver_ops *(*ops_of)(void *arg, int berth, struct driver **driver); /* who connects to this berth's browser now */
-    struct gateway_events events; /* events.arg also goes to ops_of */
+    const struct driver_ops *(*ops_of)(void *arg, int berth,
+                                       struct driver **driver); /* who connects to this berth's browser now */
+    struct gateway_events events;                               /* events.arg also goes to ops_of */
 };
 
 struct gateway *gateway_new(const struct gateway_config *config, char *err, unsigned errlen);
 const char *gateway_url(const struct gateway *g); /* "ws://host:port", without a trailing slash */
 /* From now on `secret` ("<berth>-<32 hex>") leads to this berth's browser, whose own WebSocket is ws_path. */
 void gateway_open(struct gateway *g, int berth, const char *secret, const char *ws_path);
-/* Its clients get a close frame that says why (a session end reason, see ws_close_code) and are disconnected (at once if
- * they do not take it within a second); the secret is forgotten. Idempotent. */
+/* Its clients get a close frame that says why (a session end reason, see ws_close_code) and are disconnected
+ * (at once if they do not take it within a second); the secret is forgotten. Idempotent. */
 void gateway_close(struct gateway *g, int berth, const char *reason);
 int gateway_clients(const struct gateway *g, int berth);
 /* Counters for the heartbeat and logs. */
