@@ -1,0 +1,143 @@
+/* reconcile.c: see reconcile.h. */
+#include "reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shared/keys.h"
+#include "../shared/log.h"
+#include "../shared/random.h"
+#include "turn.h"
+#include "worker.h"
+
+#define SOON_S   1.0
+#define SECOND_S 5.0
+#define EVERY_S  30.0
+
+static const char *const names[] = {"fine", "ghost", "orphan", "rewound"};
+
+int reconcile_parse(const char *text, struct reconcile_record *out)
+{
+    const char *bar = strchr(text, '|');
+    char *end;
+
+    if (!bar)
+        return -1;
+    out->free = bar - text == 4 && memcmp(text, "free", 4) == 0;
+    out->cleaning = bar - text == 8 && memcmp(text, "cleaning", 8) == 0;
+    out->turn = strtoll(bar + 1, &end, 10);
+    return end > bar + 1 && *end == '|' && out->turn >= 0 ? 0 : -1;
+}
+
+enum reconcile_verdict reconcile_judge(const struct berth *b, const struct reconcile_record *r)
+{
+    int live = berth_is_live(b);
+
+    if (r->turn < b->seen)
+        return RECONCILE_REWOUND;
+    if (r->free)
+        return live ? RECONCILE_ORPHAN : RECONCILE_FINE;
+    if (b->next && b->next->turn == r->turn)
+        return RECONCILE_FINE;
+    if (live && b->order.turn == r->turn)
+        return r->cleaning ? RECONCILE_GHOST : RECONCILE_FINE;
+    if (b->state == BERTH_CLEANING && b->free_turn == r->turn)
+        return RECONCILE_FINE;
+    return RECONCILE_GHOST;
+}
+
+static void act(struct berth *b, const struct reconcile_record *r, enum reconcile_verdict v)
+{
+    log_warn("reconcile", "worker=%s berth=%d state=%s turn=%lld seen=%lld redis_turn=%lld verdict=%s",
+             b->worker->id, b->index, berth_state_name(b->state), b->order.turn, b->seen, r->turn, names[v]);
+    if (berth_is_live(b) && (v == RECONCILE_ORPHAN || b->order.turn != r->turn))
+        turn_abort(b, "worker_lost");
+    if (v == RECONCILE_GHOST)
+        turn_stop(b, r->turn, "worker_lost");
+    if (v == RECONCILE_REWOUND)
+        berth_saw(b, r->turn, b->order.turn == r->turn ? b->order.session : "");
+}
+
+int reconcile_look(struct berth *b, const struct reconcile_record *r)
+{
+    enum reconcile_verdict v = reconcile_judge(b, r);
+    int again = b->suspect_kind == (int)v && b->suspect == r->turn;
+
+    b->suspect_kind = v;
+    b->suspect = r->turn;
+    if (v == RECONCILE_FINE)
+        return 0;
+    if (again) {
+        act(b, r, v);
+        b->suspect_kind = RECONCILE_FINE;
+    }
+    return 1;
+}
+
+static void arm(struct worker *w, double seconds)
+{
+    ev_timer_stop(w->loop, &w->reconcile.timer);
+    ev_timer_set(&w->reconcile.timer, seconds, 0);
+    ev_timer_start(w->loop, &w->reconcile.timer);
+}
+
+static int look_all(struct worker *w, const redisReply *flat)
+{
+    struct reconcile_record record;
+    int differ = 0;
+
+    for (size_t i = 0; i + 1 < flat->elements; i += 2) {
+        long long index = redis_int(flat, i, -1);
+        const char *text = redis_str(flat, i + 1);
+
+        if (index < 0 || index >= w->capacity || !text || reconcile_parse(text, &record) != 0)
+            log_error("berth_record_odd", "worker=%s berth=%lld", w->id, index);
+        else
+            differ += reconcile_look(&w->berths[index], &record);
+    }
+    return differ;
+}
+
+static void on_berths_reply(void *arg, const redisReply *reply)
+{
+    struct worker *w = arg;
+    int differ = 0;
+
+    w->reconcile.looking = 0;
+    /* No berths at all: the worker is not registered any more, which the heartbeat finds out. */
+    if (reply && reply->type == REDIS_REPLY_ARRAY && w->control.state == CONTROL_REGISTERED)
+        differ = look_all(w, reply);
+    arm(w, differ ? SECOND_S : EVERY_S * (0.75 + random_unit() / 2));
+}
+
+static void on_reconcile_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct worker *w = timer->data;
+    char key[KEYS_MAX];
+
+    (void)loop;
+    (void)revents;
+    if (w->control.state != CONTROL_REGISTERED || !redis_is_up(w->redis) || w->reconcile.looking) {
+        arm(w, EVERY_S);
+        return;
+    }
+    w->reconcile.looking = 1;
+    keys_berths(key, w->settings->cell, w->id);
+    redis_call(w->redis, on_berths_reply, w, "HGETALL", key, NULL);
+}
+
+void reconcile_init(struct worker *w)
+{
+    ev_init(&w->reconcile.timer, on_reconcile_timer);
+    w->reconcile.timer.data = w;
+}
+
+void reconcile_cleanup(struct worker *w)
+{
+    ev_timer_stop(w->loop, &w->reconcile.timer);
+}
+
+void reconcile_soon(struct worker *w)
+{
+    arm(w, SOON_S * (0.5 + random_unit()));
+}
