@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, mkdirSync } from 'node:fs';
 import { join, resolve, dirname } from 'node:path';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { after, afterEach } from 'node:test';
 import { Redis } from 'ioredis';
 import { Program, waitFor } from './program.mjs';
 import { takeSlot, descendants, leftProcesses, leftThings } from './host.mjs';
@@ -408,4 +409,17 @@ export async function startStack(t, options = {}) {
   });
   await stack.start(options);
   return stack;
+}
+
+/** Something startStack takes for a test, that lives as long as the file's tests: for a stack that all of them share. */
+export function fileScope() {
+  const cleanups = [];
+  const scope = { passed: true, after: (fn) => cleanups.unshift(fn) };
+  afterEach((t) => {
+    if (t.passed === false) scope.passed = false;
+  });
+  after(async () => {
+    for (const cleanup of cleanups) await cleanup();
+  });
+  return scope;
 }

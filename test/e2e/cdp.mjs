@@ -1,0 +1,63 @@
+// A bare CDP client that shows what WebSocket libraries of browsers' clients hide: close codes, reasons, pings.
+import { WebSocket } from 'ws';
+
+export class Cdp {
+  #next = 1;
+  #waiting = new Map();
+
+  /** Resolves when the WebSocket is open; an HTTP refusal is an error with .status and .body. */
+  static open(url, options = {}) {
+    const cdp = new Cdp();
+    cdp.closed = new Promise((resolve) => {
+      cdp.onClosed = resolve;
+    });
+    return new Promise((resolve, reject) => {
+      const ws = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: 20000, ...options });
+      cdp.ws = ws;
+      ws.on('open', () => resolve(cdp));
+      ws.on('message', (text) => cdp.#message(JSON.parse(text)));
+      ws.on('close', (code, reason) => cdp.#close(code, reason.toString()));
+      ws.on('unexpected-response', (request, response) => {
+        let body = '';
+        response.on('data', (part) => (body += part));
+        response.on('end', () => reject(Object.assign(new Error(`HTTP ${response.statusCode} ${body}`), { status: response.statusCode, body })));
+      });
+      ws.on('error', (error) => {
+        reject(error);
+        cdp.#close(1006, error.message);
+      });
+    });
+  }
+
+  #message({ id, result, error }) {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    this.#waiting.delete(id);
+    if (error) waiting.reject(new Error(error.message));
+    else waiting.resolve(result);
+  }
+
+  #close(code, reason) {
+    this.onClosed({ code, reason });
+    for (const { reject } of this.#waiting.values()) reject(new Error(`closed: ${code} ${reason}`));
+    this.#waiting.clear();
+  }
+
+  send(method, params = {}, sessionId) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.ws.send(JSON.stringify({ id, method, params, sessionId }));
+    });
+  }
+
+  close(code = 1000) {
+    this.ws.close(code);
+    return this.closed;
+  }
+
+  /** Drops the connection without a close frame, as a client that was killed does. */
+  drop() {
+    this.ws.terminate();
+  }
+}
