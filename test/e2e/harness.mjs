@@ -142,10 +142,11 @@ class Api extends Part {
 }
 
 class Worker extends Part {
-  constructor(stack, index, { env, prefix = [], id } = {}) {
+  constructor(stack, index, { env, prefix = [], id, program } = {}) {
     super(stack, `worker${index}`);
     this.id = id ?? env?.BERTH_WORKER_ID ?? `e${process.pid}-${++counter}`;
     this.prefix = prefix; // for example ['setpriv', '--reuid', '1000', …]
+    this.file = program ?? join(BUILD, 'berth-worker');
     this.env = env ?? {};
     this.slot = takeSlot();
     this.runDir = this.env.BERTH_RUN_DIR ?? join(stack.dir, `run-${index}`);
@@ -178,7 +179,7 @@ class Worker extends Part {
   }
 
   async start() {
-    this.spawn([...this.prefix, join(BUILD, 'berth-worker')], this.settings);
+    this.spawn([...this.prefix, this.file], this.settings);
     this.port = Number((await this.program.line(LISTENING, 30000))[1]);
   }
 
