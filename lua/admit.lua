@@ -55,7 +55,7 @@
 --@include queue
 --@include place
 local bad = args.wrong({ 'number', 'session', 'name', 'name', 'number', 'number', 'flag', 'number', 'number', 'placement',
-    'number', 'number', 'number', 'text', 'text', 'hash' })
+  'number', 'number', 'number', 'text', 'text', 'hash' })
 if bad then return bad end
 local now, id, project, profile = args.now(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local timeout_ms, wait_ms, placement, idem, body = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[10], ARGV[15], ARGV[16]
@@ -63,47 +63,47 @@ if timeout_ms < 1 then return fail('bad_argument', '5') end
 if #idem > 255 then return fail('bad_argument', '15') end
 
 local function repeated(s)
-    return ok(queue.position(s), 1, session.flat(s))
+  return ok(queue.position(s), 1, session.flat(s))
 end
 
 if redis.call('EXISTS', key.session(id)) == 1 then
-    local s = session.load(id)
-    if s.project ~= project then return fail('bad_argument', '2') end
-    return repeated(s)
+  local s = session.load(id)
+  if s.project ~= project then return fail('bad_argument', '2') end
+  return repeated(s)
 end
 if idem ~= '' then
-    local known = redis.call('GET', key.idem(project, idem))
-    local s_id, hash = string.match(known or '', '^(%S+) (.*)$')
-    local s = s_id and session.load(s_id)
-    if s then
-        if hash ~= body then return fail('idempotency_mismatch') end
-        return repeated(s)
-    end
+  local known = redis.call('GET', key.idem(project, idem))
+  local s_id, hash = string.match(known or '', '^(%S+) (.*)$')
+  local s = s_id and session.load(s_id)
+  if s then
+    if hash ~= body then return fail('idempotency_mismatch') end
+    return repeated(s)
+  end
 end
 
 local limits = redis.call('HMGET', key.project(project), 'concurrency', 'queue', 'queued', 'starting', 'running', 'ending')
 local queued = tonumber(limits[3] or 0)
 local concurrency, used = tonumber(limits[1] or ARGV[11]), queued + tonumber(limits[4] or 0) + tonumber(limits[5] or 0)
 if concurrency > 0 and used >= concurrency then
-    return fail('concurrency_limit', concurrency, used)
+  return fail('concurrency_limit', concurrency, used)
 end
 
 local s = {
-    id = id, project = project, profile = profile, created = session.number(now), timeout_ms = ARGV[5], idle_ms = ARGV[6],
-    keep_alive = ARGV[7], start_ms = ARGV[9], queue_deadline = session.number(now + wait_ms), attempts = '0', meta = ARGV[14] ~= '' and ARGV[14] or nil,
-    idem = idem ~= '' and idem or nil,
+  id = id, project = project, profile = profile, created = session.number(now), timeout_ms = ARGV[5], idle_ms = ARGV[6],
+  keep_alive = ARGV[7], start_ms = ARGV[9], queue_deadline = session.number(now + wait_ms), attempts = '0',
+  meta = ARGV[14] ~= '' and ARGV[14] or nil, idem = idem ~= '' and idem or nil,
 }
 if redis.call('EXISTS', key.queue(profile)) == 1 or not place.now(s, now, placement) then
-    if redis.call('EXISTS', key.carriers(profile)) == 0 then return fail('no_worker') end
-    local limit, total = tonumber(limits[2] or ARGV[12]), tonumber(ARGV[13])
-    if queued >= limit then return fail('project_queue_full', limit, queued) end
-    local waiting = tonumber(redis.call('HGET', key.cell(), 'queued') or 0)
-    if waiting >= total then return fail('queue_full', total, waiting) end
-    queue.push(s)
-    session.move(s, 'queued', now, {})
+  if redis.call('EXISTS', key.carriers(profile)) == 0 then return fail('no_worker') end
+  local limit, total = tonumber(limits[2] or ARGV[12]), tonumber(ARGV[13])
+  if queued >= limit then return fail('project_queue_full', limit, queued) end
+  local waiting = tonumber(redis.call('HGET', key.cell(), 'queued') or 0)
+  if waiting >= total then return fail('queue_full', total, waiting) end
+  queue.push(s)
+  session.move(s, 'queued', now, {})
 end
 if not (limits[3] or limits[4] or limits[5] or limits[6]) then redis.call('SADD', key.projects(), project) end
 if idem ~= '' then
-    redis.call('SET', key.idem(project, idem), id .. ' ' .. body, 'PX', session.day_ms)
+  redis.call('SET', key.idem(project, idem), id .. ' ' .. body, 'PX', session.day_ms)
 end
 return ok(queue.position(s), 0, session.flat(s))

@@ -41,9 +41,9 @@ if not s or (ARGV[3] ~= '' and s.project ~= ARGV[3]) then return fail('not_found
 if s.state == 'ending' or s.state == 'ended' then return ok(session.flat(s)) end
 
 if s.idem then
-    local at = key.idem(s.project, s.idem)
-    local holder = redis.call('GET', at)
-    if holder and string.match(holder, '^%S+') == s.id then redis.call('DEL', at) end
+  local at = key.idem(s.project, s.idem)
+  local holder = redis.call('GET', at)
+  if holder and string.match(holder, '^%S+') == s.id then redis.call('DEL', at) end
 end
 finish.session(s, 'cancelled', now)
 return ok(session.flat(s))

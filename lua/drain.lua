@@ -26,7 +26,7 @@
 --   2  worker
 --   3  action      drain, undrain or leave
 --   4  epoch       for leave; else empty, or the epoch that is meant
---   5  placement   pack or spread
+--   5  placement   pack or spread (unused: who is served is served here)
 -- Output
 --   ok               state (ready, draining, gone), berths left (taken, starting or cleaning)
 --   not_empty        leave: berths left
@@ -34,7 +34,7 @@
 --   unknown_worker   no such worker, or its lease was lost
 --   bad_argument     which
 -- Events
---   queued → running, queued → starting
+--   queued → starting
 --   jobs: drain, undrain, stop, claim, start
 --@include args
 --@include worker
@@ -51,30 +51,30 @@ if not w or w.state == 'lost' then return fail('unknown_worker') end
 if epoch ~= '' and w.epoch ~= epoch then return fail('stale_epoch') end
 
 local function left()
-    return w.taken + w.starting + w.cleaning
+  return w.taken + w.starting + w.cleaning
 end
 
 if action == 'leave' then
-    if left() > 0 then return fail('not_empty', left()) end
-    worker.set_state(w, 'draining')
-    worker.remove(w)
-    return ok('gone', 0)
+  if left() > 0 then return fail('not_empty', left()) end
+  worker.set_state(w, 'draining')
+  worker.remove(w)
+  return ok('gone', 0)
 end
 if action == 'drain' and w.state == 'ready' then
-    worker.set_state(w, 'draining')
-    if w.warm > 0 then
-        for i = 0, w.capacity - 1 do
-            local b = berths.get(w, i)
-            if b.state == 'warm' then
-                berths.clean(w, i, b, '')
-                jobs.stop(w, i, b.turn, b.profile, '', 'drained')
-            end
-        end
+  worker.set_state(w, 'draining')
+  if w.warm > 0 then
+    for i = 0, w.capacity - 1 do
+      local b = berths.get(w, i)
+      if b.state == 'warm' then
+        berths.clean(w, i, b, '')
+        jobs.stop(w, i, b.turn, b.profile, '', 'drained')
+      end
     end
-    jobs.drain(w)
+  end
+  jobs.drain(w)
 elseif action == 'undrain' and w.state == 'draining' then
-    worker.set_state(w, 'ready')
-    jobs.undrain(w)
-    serve.worker(w, now)
+  worker.set_state(w, 'ready')
+  jobs.undrain(w)
+  serve.worker(w, now)
 end
 return ok(w.state, left())

@@ -51,10 +51,10 @@ if b.state == 'cleaning' then return ok() end
 
 local s = b.session ~= '' and session.load(b.session)
 if s and s.state == 'running' then
-    berths.clean(w, i, b, s.id)
-    session.move(s, 'ending', now, { reason = 'browser_crashed', message = message })
+  berths.clean(w, i, b, s.id)
+  session.move(s, 'ending', now, { reason = 'browser_crashed', message = message })
 else
-    berths.clean(w, i, b, '')
-    if s and s.state == 'starting' then place.again(s, 'start_failed', now, ARGV[7], message) end
+  berths.clean(w, i, b, '')
+  if s and s.state == 'starting' then place.again(s, 'start_failed', now, ARGV[7], message) end
 end
 return ok()

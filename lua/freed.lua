@@ -33,7 +33,7 @@
 --   bad_argument     which
 -- Events
 --   ending → ended, running → ended, starting → starting, starting → running, starting → queued, starting → ended,
---   queued → starting, queued → running
+--   queued → starting
 --   jobs: claim, start
 --@include args
 --@include worker
@@ -53,11 +53,11 @@ if b.state == 'free' then return ok() end
 local s = b.session ~= '' and session.load(b.session)
 berths.free(w, i, b)
 if s and s.state == 'ending' then
-    session.move(s, 'ended', now, {})
+  session.move(s, 'ended', now, {})
 elseif s and s.state == 'running' then
-    session.move(s, 'ended', now, { reason = 'browser_crashed' })
+  session.move(s, 'ended', now, { reason = 'browser_crashed' })
 elseif s and s.state == 'starting' then
-    place.again(s, 'start_failed', now, ARGV[6])
+  place.again(s, 'start_failed', now, ARGV[6])
 end
 serve.worker(w, now)
 return ok()

@@ -30,14 +30,14 @@
 --   7  mem         percent
 --   8  load
 --   9  crashes     since the process started
---   10 placement   pack or spread
+--   10 placement   pack or spread (unused: who is served is served here)
 -- Output
 --   ok               state, now, free, starting, warm, taken, cleaning
 --   stale_epoch      another process registered this id
 --   unknown_worker   the lease was lost: register again
 --   bad_argument     which
 -- Events
---   queued → running, queued → starting
+--   queued → starting
 --   jobs: claim, start
 --@include args
 --@include worker
@@ -52,10 +52,10 @@ if not w then return refused end
 local pressure = ARGV[5]
 redis.call('ZADD', key.workers(), session.number(now + lease_ms), w.id)
 redis.call('HSET', key.worker(w.id), 'pressure', pressure, 'cpu', ARGV[6], 'mem', ARGV[7], 'load', ARGV[8], 'crashes', ARGV[9],
-    'seen', session.number(now))
+  'seen', session.number(now))
 if w.pressure ~= pressure then
-    w.pressure = pressure
-    worker.reindex(w)
-    serve.worker(w, now)
+  w.pressure = pressure
+  worker.reindex(w)
+  serve.worker(w, now)
 end
 return ok(w.state, now, w.free, w.starting, w.warm, w.taken, w.cleaning)

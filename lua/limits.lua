@@ -22,16 +22,16 @@ local project = ARGV[2]
 local at = key.project(project)
 
 local function set(field, value)
-    if value == '-' then
-        redis.call('HDEL', at, field)
-    elseif value ~= '' then
-        redis.call('HSET', at, field, tonumber(value))
-    end
+  if value == '-' then
+    redis.call('HDEL', at, field)
+  elseif value ~= '' then
+    redis.call('HSET', at, field, tonumber(value))
+  end
 end
 
 set('concurrency', ARGV[3])
 set('queue', ARGV[4])
 if ARGV[3] .. ARGV[4] ~= '' then
-    redis.call(redis.call('EXISTS', at) == 1 and 'SADD' or 'SREM', key.projects(), project)
+  redis.call(redis.call('EXISTS', at) == 1 and 'SADD' or 'SREM', key.projects(), project)
 end
 return ok(redis.call('HGETALL', at))

@@ -28,7 +28,7 @@
 --   6  profile     the one that was reserved
 --   7  secret
 --   8  timings     JSON or empty; handed on to the session that takes the berth
---   9  placement   pack or spread
+--   9  placement   pack or spread (unused: who is served is served here)
 -- Output
 --   ok               warm or taken
 --   stale_turn       the berth has moved on
@@ -55,9 +55,9 @@ if b.state ~= 'starting' or b.session ~= '' then return fail('stale_turn') end
 
 berths.shelve(w, i, b, secret, ARGV[8])
 if w.state ~= 'ready' then
-    berths.clean(w, i, b, '')
-    jobs.stop(w, i, b.turn, b.profile, '', 'drained')
-    return ok('warm')
+  berths.clean(w, i, b, '')
+  jobs.stop(w, i, b.turn, b.profile, '', 'drained')
+  return ok('warm')
 end
 serve.worker(w, now)
 b = berths.get(w, i)

@@ -49,6 +49,6 @@ if b.session ~= id or b.state ~= 'starting' then return fail('stale_turn') end
 
 berths.ready(w, i, b, secret)
 session.move(s, 'running', now, {
-    secret = secret, timings = ARGV[8] ~= '' and ARGV[8], expires = session.number(now + s.timeout_ms),
+  secret = secret, timings = ARGV[8] ~= '' and ARGV[8], expires = session.number(now + s.timeout_ms),
 })
 return ok()

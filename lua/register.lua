@@ -51,21 +51,21 @@ if lease_ms < 1 then return fail('bad_argument', '3') end
 if capacity < 1 or capacity > 4096 then return fail('bad_argument', '4') end
 local profiles, known = {}, {}
 for p in string.gmatch(ARGV[5], '[^,]+') do
-    if #p > 64 then return fail('bad_argument', '5') end
-    if not known[p] then
-        known[p] = true
-        profiles[#profiles + 1] = p
-    end
+  if #p > 64 then return fail('bad_argument', '5') end
+  if not known[p] then
+    known[p] = true
+    profiles[#profiles + 1] = p
+  end
 end
 
 local old = worker.load(id)
 if old then
-    lose.begin(old)
-    lose.berths(old, old.capacity, now, placement)
+  lose.begin(old)
+  lose.berths(old, old.capacity, now, placement)
 end
 local epoch = redis.call('HINCRBY', key.cell(), 'epoch', 1)
 local w = worker.create(id, epoch, capacity, table.concat(profiles, ','), session.number(now + lease_ms), {
-    'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now),
+  'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now),
 })
 serve.worker(w, now)
 return ok(epoch, now)

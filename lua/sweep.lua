@@ -52,56 +52,66 @@ local cell = redis.call('HMGET', key.cell(), 'swept', 'grace_until')
 local grace_until = tonumber(cell[2] or 0)
 redis.call('HSET', key.cell(), 'swept', session.number(now))
 if now - tonumber(cell[1] or 0) > math.max(3000, lease_ms / 3) then
-    grace_until = now + lease_ms
-    redis.call('HSET', key.cell(), 'grace_until', session.number(grace_until))
+  grace_until = now + lease_ms
+  redis.call('HSET', key.cell(), 'grace_until', session.number(grace_until))
 end
 
--- Workers whose lease is over. Those that a call before this one began with have a lease of 0.
-while done < slice do
-    local id, lease = unpack(redis.call('ZRANGEBYSCORE', key.workers(), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1))
-    if not id or (lease ~= '0' and now < grace_until) then break end
+-- All workers whose lease is over are marked before any is taken apart, so that no session moves from one to the next of them.
+if now >= grace_until then
+  local over = redis.call('ZRANGEBYSCORE', key.workers(), '(0', now, 'LIMIT', 0, slice)
+  for _, id in ipairs(over) do
     local w = worker.load(id)
-    if not w then
-        redis.call('ZREM', key.workers(), id)
-        done = done + 1
+    if w then
+      lose.begin(w)
     else
-        if w.state ~= 'lost' then lose.begin(w) end
-        done = done + math.max(1, lose.berths(w, slice - done, now, placement))
+      redis.call('ZREM', key.workers(), id)
     end
+  end
+  done = #over
+end
+while done < slice do
+  local id = redis.call('ZRANGEBYSCORE', key.workers(), 0, 0, 'LIMIT', 0, 1)[1]
+  if not id then break end
+  local w = worker.load(id)
+  if w then
+    done = done + lose.berths(w, slice - done, now, placement)
+  else
+    redis.call('ZREM', key.workers(), id)
+  end
 end
 
 -- The stop job may be lost, or its answer; what ends is asked for until somebody confirms.
 local function stop_again(s)
-    local w = worker.load(s.worker)
-    local b = w and w.epoch == s.epoch and berths.get(w, s.berth)
-    if b and b.session == s.id and b.turn == s.turn then
-        jobs.stop(w, s.berth, s.turn, s.profile, s.id, s.reason)
-        redis.call('ZADD', key.deadlines(), session.deadline(s, 'ending', now), s.id)
-    else
-        session.move(s, 'ended', now, {})
-    end
+  local w = worker.load(s.worker)
+  local b = w and w.epoch == s.epoch and berths.get(w, s.berth)
+  if b and b.session == s.id and b.turn == s.turn then
+    jobs.stop(w, s.berth, s.turn, s.profile, s.id, s.reason)
+    redis.call('ZADD', key.deadlines(), session.deadline(s, 'ending', now), s.id)
+  else
+    session.move(s, 'ended', now, {})
+  end
 end
 
 local function act(id)
-    local s = session.load(id)
-    if not s or s.state == 'ended' then
-        redis.call('ZREM', key.deadlines(), id)
-    elseif s.state == 'queued' then
-        finish.session(s, 'queue_timeout', now)
-    elseif s.state == 'running' then
-        finish.session(s, 'timeout', now)
-    elseif s.state == 'ending' then
-        stop_again(s)
-    elseif now < grace_until then
-        redis.call('ZADD', key.deadlines(), session.number(grace_until), id)
-    else
-        finish.session(s, 'start_failed', now, 'the browser did not start in time')
-    end
+  local s = session.load(id)
+  if not s or s.state == 'ended' then
+    redis.call('ZREM', key.deadlines(), id)
+  elseif s.state == 'queued' then
+    finish.session(s, 'queue_timeout', now)
+  elseif s.state == 'running' then
+    finish.session(s, 'timeout', now)
+  elseif s.state == 'ending' then
+    stop_again(s)
+  elseif now < grace_until then
+    redis.call('ZADD', key.deadlines(), session.number(grace_until), id)
+  else
+    finish.session(s, 'start_failed', now, 'the browser did not start in time')
+  end
 end
 
 local due = {}
 if done < slice then
-    due = redis.call('ZRANGEBYSCORE', key.deadlines(), '-inf', now, 'LIMIT', 0, slice - done)
+  due = redis.call('ZRANGEBYSCORE', key.deadlines(), '-inf', now, 'LIMIT', 0, slice - done)
 end
 for _, id in ipairs(due) do act(id) end
 done = done + #due

@@ -2,10 +2,10 @@
 
 -- A success, with what the script's Output says.
 local function ok(...)
-    return { 'ok', ... }
+  return { 'ok', ... }
 end
 
 -- Any other code, with its details. Nothing was changed.
 local function fail(code, ...)
-    return { code, ... }
+  return { code, ... }
 end

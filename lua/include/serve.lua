@@ -10,35 +10,35 @@ local serve = {}
 
 -- Serves one session: true, or false when nobody waits or nothing is left.
 function serve.one(w, now)
-    if w.state ~= 'ready' or w.free + w.warm == 0 then return false end
-    local best, since, profile
-    for _, p in ipairs(w.profiles) do
-        local id, created = queue.head(p)
-        if id then
-            local warm = w.warm > 0
-                and redis.call('ZRANGEBYSCORE', key.warm(p), w.epoch, w.epoch, 'LIMIT', 0, 1)[1]
-            if warm then
-                local s, i = session.load(id), string.match(warm, '(%d+)$')
-                queue.serve(s)
-                place.claim(s, w, i, berths.get(w, i), now)
-                return true
-            end
-            if not best or created < since then best, since, profile = id, created, p end
-        end
+  if w.state ~= 'ready' or w.free + w.warm == 0 then return false end
+  local best, since, profile
+  for _, p in ipairs(w.profiles) do
+    local id, created = queue.head(p)
+    if id then
+      local warm = w.warm > 0
+        and redis.call('ZRANGEBYSCORE', key.warm(p), w.epoch, w.epoch, 'LIMIT', 0, 1)[1]
+      if warm then
+        local s, i = session.load(id), string.match(warm, '(%d+)$')
+        queue.serve(s)
+        place.claim(s, w, i, berths.get(w, i), now)
+        return true
+      end
+      if not best or created < since then best, since, profile = id, created, p end
     end
-    if not best or not worker.open(w) then return false end
-    local i, b = berths.pop_free(w)
-    if not i then
-        i = place.evictable(w, profile)
-        if not i then return false end
-        b = berths.get(w, i)
-    end
-    local s = session.load(best)
-    queue.serve(s)
-    place.start(s, w, i, b, now)
-    return true
+  end
+  if not best or not worker.open(w) then return false end
+  local i, b = berths.pop_free(w)
+  if not i then
+    i = place.evictable(w, profile)
+    if not i then return false end
+    b = berths.get(w, i)
+  end
+  local s = session.load(best)
+  queue.serve(s)
+  place.start(s, w, i, b, now)
+  return true
 end
 
 function serve.worker(w, now)
-    repeat until not serve.one(w, now)
+  repeat until not serve.one(w, now)
 end
