@@ -22,6 +22,7 @@
 #define CLEAN_NOTICE_S  60.0
 #define HOLD_MS         500.0 /* the warm pool leaves a new session's first connect and goto alone */
 #define SECRET_HEX      32
+#define ANY_SESSION     "*" /* in seen_session: the turn was over before its start was heard of */
 
 static void on_berth_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
@@ -119,11 +120,13 @@ static void put_next(struct berth *b, const struct berth_order *order)
     berth_saw(b, order->turn, order->session);
 }
 
-/* 1: this order was heard of before. The session is compared as well because a Redis that lost its last
- * second may give a turn's number out again. */
+/* 1: this order was heard of before, or its end was. The session is compared as well because a Redis that
+ * lost its last second may give a turn's number out again. */
 static int is_repeat(const struct berth *b, const struct berth_order *order)
 {
-    return order->turn < b->seen || (order->turn == b->seen && strcmp(order->session, b->seen_session) == 0);
+    return order->turn < b->seen ||
+           (order->turn == b->seen &&
+            (strcmp(b->seen_session, ANY_SESSION) == 0 || strcmp(b->seen_session, order->session) == 0));
 }
 
 void turn_start(struct berth *b, const struct berth_order *order)
@@ -243,7 +246,7 @@ void turn_claim(struct berth *b, const struct berth_order *order)
 void turn_stop(struct berth *b, long long turn, const char *reason)
 {
     if (turn > b->seen)
-        berth_saw(b, turn, "");
+        berth_saw(b, turn, ANY_SESSION);
     if (b->next && b->next->turn == turn) {
         /* It was never begun; the berth is clean when the older one is. */
         free(b->next);
