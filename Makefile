@@ -16,7 +16,8 @@ SAN  :=
 ifneq ($(SANITIZER),)
 SAN  := -fsanitize=$(SANITIZER),undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
-CPPFLAGS += -D_GNU_SOURCE -DBERTH_VERSION='"$(VERSION)"' -I. -isystem $(LLHTTP)/include/llhttp -MMD -MP
+# LLHTTP_STRICT_MODE: the loose one accepts a chunk that no CRLF ends, among other things.
+CPPFLAGS += -D_GNU_SOURCE -DBERTH_VERSION='"$(VERSION)"' -DLLHTTP_STRICT_MODE=1 -I. -isystem $(LLHTTP)/include/llhttp -MMD -MP
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) -fstack-protector-strong -fno-strict-aliasing
 LDFLAGS  += $(SAN)
 LDLIBS   += -lev -lhiredis -lcjson -lwslay -lcurl -lcrypto -lm
@@ -144,13 +145,14 @@ e2e: all
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/e2e/*.test.mjs)))
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------------------
-# test/fuzz/NAME.c is one libFuzzer target; `links:` as above; test/fuzz/corpus/NAME has inputs to start from.
-# make fuzz SECONDS=60, or one: make fuzz-NAME. Built by clang, in a folder of its own; two run at a time.
+# test/fuzz/NAME.c is one libFuzzer target (clang); `links:` as above; test/fuzz/corpus/NAME holds its seeds.
+# make fuzz-NAME SECONDS=60; make fuzz: all of them, one after the other. What a run finds stays in its build folder.
 FUZZ_SRC  := $(wildcard test/fuzz/*.c)
 FUZZ_NAME := $(FUZZ_SRC:test/fuzz/%.c=%)
-FUZZ_BIN  := $(FUZZ_SRC:%.c=$(BUILD)/%)
 SECONDS   ?= 60
-FUZZ_MAKE  = $(MAKE) --no-print-directory CC=clang SANITIZER=fuzzer-no-link,address BUILD=$(BUILD)-fuzz
+FUZZ      := $(BUILD)-fuzz
+FUZZ_SAN  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_MAKE  = $(Q)+$(MAKE) --no-print-directory BUILD=$(FUZZ) CC=clang WERROR= SAN='$(FUZZ_SAN)'
 
 define fuzz_rule
 $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
@@ -159,34 +161,12 @@ $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
 endef
 $(foreach t,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(t))))
 
-fuzz-all: $(FUZZ_BIN)
-
 fuzz:
-	@$(FUZZ_MAKE) -j$(JOBS) fuzz-all
-	@printf '%s\n' $(FUZZ_NAME) | xargs -P 2 -I NAME scripts/fuzz $(BUILD)-fuzz NAME $(SECONDS)
+	$(FUZZ_MAKE) $(FUZZ_SRC:%.c=$(FUZZ)/%)
+	$(Q)for name in $(FUZZ_NAME); do scripts/fuzz-run $(FUZZ) $$name $(SECONDS) || exit 1; done
 
 fuzz-%:
-	@$(FUZZ_MAKE) -j$(JOBS) $(BUILD)-fuzz/test/fuzz/$*
-	@scripts/fuzz $(BUILD)-fuzz $* $(SECONDS)
-
-# ---- lint, format ----------------------------------------------------------------------------------------------------
-lint:
-	@NODE=$(NODE) LLHTTP=$(LLHTTP) scripts/lint
-
-format:
-	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
-
-# ---- install ---------------------------------------------------------------------------------------------------------
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/berth/lua $(DESTDIR)$(PREFIX)/share/doc/berth \
-	  $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 755 $(BUILD)/berth-api $(BUILD)/berth-worker scripts/berth $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(SCRIPTS:%=$(BUILD)/lua/%.lua) $(DESTDIR)$(PREFIX)/share/berth/lua
-	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/berth
-	for unit in scripts/systemd/*.service; do \
-	  sed 's,@PREFIX@,$(PREFIX),g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
-
-clean:
-	rm -rf $(BUILD) $(BUILD)-address $(BUILD)-fuzz
+	$(FUZZ_MAKE) $(FUZZ)/test/fuzz/$*
+	$(Q)scripts/fuzz-run $(FUZZ) $* $(SECONDS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,13 +1,16 @@
 /* http.h: an HTTP/1.1 server on libev and llhttp, for the API and for the worker's gateway.
  *
- * A connection carries one exchange at a time; pipelined requests wait (bounded) in the connection's input. The handler gets
- * a complete request and answers now or later. Whatever the client does, the handler's exchange is ended exactly once:
- * by http_reply, by http_upgrade, or by on_gone when the client has hung up first.
+ * A connection carries one exchange at a time; pipelined requests wait in the connection's input (64 KB; who pipelines more behind
+ * a request that waits is told Connection: close). The handler gets a complete request and answers now or later. Whatever the
+ * client does, the handler's exchange is ended exactly once: by http_reply, by http_upgrade, or by on_gone when the client has
+ * hung up first. A client that shuts its sending side counts as hung up once its request waits.
  *
  * Refused here, with the JSON error body {"error":{"code","message","requestId"}}: malformed requests, head over limit (431, 414),
  * body over limit (413), slow senders (408), header names with spaces, obs-fold, more than one Content-Length or Host,
- * Content-Length with Transfer-Encoding, bad Host, control characters or bad percent-encoding or dot segments in the path,
- * HTTP/2 preface, unknown Expect (417), methods llhttp knows but nobody here does (501). */
+ * Content-Length with Transfer-Encoding, bad Host, control characters, bad percent-encoding, backslashes, encoded slashes or dot
+ * segments in the path, a query that cannot be decoded (bad_query), HTTP/2 preface (505), unknown Expect (417), methods not in
+ * enum http_method and codings other than chunked (501), connections over the limit (503). The connection is closed after such
+ * a reply. OPTIONS * is answered here. on_done sees these too: what was not read yet is "-" (method) or "" (path, target). */
 #ifndef BERTH_HTTP_H
 #define BERTH_HTTP_H
 #include <ev.h>
@@ -46,7 +49,7 @@ struct http_server_config {
  * NULL with a message in err. */
 struct http_server *http_server_new(struct ev_loop *loop, const char *listen, const struct http_server_config *config, char *err,
                                     size_t errlen) MUST_USE;
-/* The port in use (listen may have said 0). */
+/* The port in use (listen may have said 0). "[::]:80" takes IPv4 too, where the system is set so. */
 int http_server_port(const struct http_server *s);
 /* 1 if every address of this listen text is a loopback address. */
 int http_listen_is_loopback(const char *listen);
