@@ -1,0 +1,529 @@
+/* create.c: from a request's body to a session that runs.
+ *
+ * One script call (`admit`) decides; with a warm browser its answer is the reply. Otherwise the call waits
+ * for the session (wait.h) until it runs, fails, the client's patience (?wait=S) is over, or the client has
+ * gone, which cancels the session. The session's own deadlines (queue wait, start time) are Redis' business;
+ * the timer here is a backstop far beyond them. */
+#include "api/create.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/create_request.h"
+#include "api/links.h"
+#include "api/metrics.h"
+#include "api/wait.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/mem.h"
+#include "shared/random.h"
+
+#define WAIT_MAX_S      3600
+#define AWAY_MAX_MS     5000 /* a waiting create outlives an outage of Redis this long */
+#define STARTS          3    /* attempts the scripts make */
+#define BACKSTOP_MS     15000
+#define IDEMPOTENCY_MAX 255
+
+struct create {
+    struct create_request request;
+    char session[KEYS_SESSION_MAX];
+    char project[KEYS_ID_MAX + 1];
+    char idempotency[IDEMPOTENCY_MAX + 1];
+    char body_hash[65];
+    double patience_ms; /* how long to wait for it to run; -1: as long as it takes */
+    int mine;           /* made by this call: ends with it, as long as it has not been handed over */
+    int settled;        /* answered: nothing left to cancel */
+    struct waiter *waiter;
+    ev_timer timer;
+    struct ev_loop *loop;
+    double waiting_since; /* 0: does not wait */
+    double away_since;    /* Redis does not answer, 0: it does */
+    void (*on_running)(struct call *c, const struct session *s);
+};
+
+/* ---- ends
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+static void stop_waiting(struct call *c)
+{
+    struct create *cr = c->data;
+
+    ev_timer_stop(cr->loop, &cr->timer);
+    if (!cr->waiter)
+        return;
+    wait_remove(cr->waiter);
+    cr->waiter = NULL;
+    metrics_gauge(c->api->metrics, METRICS_WAITING_CREATES, -1);
+    c->waited_ms += clock_mono_ms() - cr->waiting_since;
+}
+
+static void free_create(void *data)
+{
+    struct create *cr = data;
+
+    ev_timer_stop(cr->loop, &cr->timer);
+    create_request_cleanup(&cr->request);
+    free(cr);
+}
+
+/* Another call of this process waits for the same session (the same Idempotency-Key). */
+static int is_shared(const struct call *c)
+{
+    const struct create *cr = c->data, *other;
+    const struct call *o;
+
+    if (!*cr->idempotency)
+        return 0;
+    for (o = c->api->calls; o; o = o->next) {
+        other = o->data;
+        if (o != c && o->free_data == free_create && other->waiter && !strcmp(other->session, cr->session))
+            return 1;
+    }
+    return 0;
+}
+
+static void cancel(struct call *c)
+{
+    struct create *cr = c->data;
+
+    if (cr->mine && !cr->settled && !is_shared(c))
+        api_cancel(c->api, cr->session, cr->project);
+    cr->settled = 1;
+}
+
+static void refuse(struct call *c, enum err e, const char *message, const char *details)
+{
+    struct create *cr = c->data;
+
+    stop_waiting(c);
+    cr->settled = 1;
+    metrics_create(c->api->metrics, err_name(e), "", http_age_ms(c->x));
+    log_info("session_refused", "code=%s project=%s profile=%s session=%s ms=%.3f request=%s", err_name(e),
+             cr->project, cr->request.profile, cr->session, http_age_ms(c->x), http_request_id(c->x));
+    call_error(c, e, message, details);
+}
+
+static void add_control_plane(struct buf *out, const struct call *c, const struct session *s)
+{
+    const char *warm = *s->warm == '1' ? "true" : "false";
+
+    buf_addf(out,
+             "\"controlPlaneTimings\":{\"create\":{\"totalMs\":%.3f,\"requestValidationMs\":%.3f,"
+             "\"schedulerMs\":%.3f,"
+             "\"reservationMs\":0,\"persistMs\":0,\"waitMs\":%.3f,\"warmExpected\":%s,\"warmActual\":%s}}",
+             http_age_ms(c->x), c->validated_ms, c->redis_ms, c->waited_ms, warm, warm);
+}
+
+/* 201 it runs, 202 it does not yet, 200 it did (a repeated request). */
+static void answer(struct call *c, int status, const struct session *s, long long position)
+{
+    struct create *cr = c->data;
+    struct buf json = {0}, base = {0}, more = {0};
+    struct session_view view;
+    char location[KEYS_SESSION_MAX + 16];
+    const char *how = session_is(s, "running") ? session_start(s) : "";
+
+    stop_waiting(c);
+    cr->settled = 1;
+    metrics_create(c->api->metrics, "created", how, http_age_ms(c->x));
+    log_info("session_created",
+             "session=%s project=%s profile=%s state=%s worker=%s start=%s ms=%.3f wait_ms=%.1f request=%s",
+             s->id, s->project, s->profile, s->state, s->worker, how, http_age_ms(c->x), c->waited_ms,
+             http_request_id(c->x));
+    if (cr->on_running && status == 201) {
+        cr->on_running(c, s);
+        return;
+    }
+    links_view(c, &base, &view);
+    add_control_plane(&more, c, s);
+    view.position = position;
+    view.more = more.data;
+    session_add_json(&json, s, &view);
+    snprintf(location, sizeof location, "/v1/sessions/%s", s->id);
+    http_add_header(c->x, "Location", location);
+    if (!cr->mine)
+        http_add_header(c->x, "Idempotent-Replayed", "true");
+    if (status == 202)
+        http_add_header(c->x, "Preference-Applied", "respond-async");
+    buf_cleanup(&base);
+    buf_cleanup(&more);
+    call_reply(c, status, &json);
+}
+
+static void answer_ended(struct call *c, const struct session *s)
+{
+    struct buf details = {0};
+    enum err e = ERR_session_lost;
+
+    if (!strcmp(s->reason, "queue_timeout"))
+        e = ERR_queue_timeout;
+    else if (!strcmp(s->reason, "start_failed"))
+        e = ERR_start_failed;
+    buf_adds(&details, "\"sessionId\":");
+    buf_add_json_string(&details, s->id);
+    buf_adds(&details, ",\"reason\":");
+    buf_add_json_string(&details, *s->reason ? s->reason : NULL);
+    if (*s->message) {
+        buf_adds(&details, ",\"cause\":");
+        buf_add_json_string(&details, s->message);
+    }
+    refuse(c, e, NULL, details.data);
+    buf_cleanup(&details);
+}
+
+/* Answers if the session has come to something; 0: it is still on its way. */
+static int settle(struct call *c, const struct session *s, long long position)
+{
+    struct create *cr = c->data;
+
+    if (session_is(s, "running"))
+        answer(c, 201, s, position);
+    else if (session_is(s, "queued") || session_is(s, "starting"))
+        return 0;
+    else if (s->running && !cr->mine && !cr->on_running)
+        answer(c, 200, s, position);
+    else
+        answer_ended(c, s);
+    return 1;
+}
+
+/* ---- waiting
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void on_create_look(void *arg, const redisReply *reply)
+{
+    struct call *c = arg;
+    struct create *cr = c->data;
+    enum err e = redis_code(reply);
+    struct session s;
+
+    if (e == ERR_ok) {
+        cr->away_since = 0;
+        session_read(redis_array(reply, 2), &s);
+        settle(c, &s, redis_int(reply, 1, 0));
+    } else if (e == ERR_not_found) {
+        cr->settled = 1;
+        refuse(c, ERR_session_lost, "the session is unknown: the database has lost it", NULL);
+    } else {
+        if (cr->away_since <= 0)
+            cr->away_since = clock_mono_ms();
+        if (clock_mono_ms() - cr->away_since < AWAY_MAX_MS)
+            return;
+        cancel(c);
+        refuse(c, ERR_redis_unavailable, NULL, NULL);
+    }
+}
+
+/* The client's patience is over: tell how things stand. */
+static void on_last_look(struct call *c, const redisReply *reply)
+{
+    enum err e = redis_code(reply);
+    struct session s;
+
+    if (e) {
+        refuse(c, e == ERR_not_found ? ERR_session_lost : e, NULL, NULL);
+        return;
+    }
+    session_read(redis_array(reply, 2), &s);
+    if (!settle(c, &s, redis_int(reply, 1, 0)))
+        answer(c, 202, &s, redis_int(reply, 1, 0));
+}
+
+static void on_timer_patience(struct ev_loop *loop, ev_timer *t, int events)
+{
+    struct call *c = t->data;
+    struct create *cr = c->data;
+
+    (void)loop;
+    (void)events;
+    if (cr->patience_ms >= 0) {
+        stop_waiting(c);
+        CALL_SCRIPT(c, on_last_look, SCRIPT_get, cr->session, "");
+        return;
+    }
+    cancel(c);
+    refuse(c, ERR_queue_timeout, NULL, NULL);
+}
+
+static void begin_waiting(struct call *c)
+{
+    struct create *cr = c->data;
+    const struct settings *set = &c->api->settings;
+    double ms = cr->patience_ms >= 0
+                    ? cr->patience_ms
+                    : (double)set->queue_wait + STARTS * (double)set->start_timeout + BACKSTOP_MS;
+
+    cr->waiting_since = clock_mono_ms();
+    cr->waiter = wait_add(c->api->waits, cr->session, on_create_look, c);
+    metrics_gauge(c->api->metrics, METRICS_WAITING_CREATES, 1);
+    cr->timer.data = c;
+    ev_timer_set(&cr->timer, ms / 1000.0, 0);
+    ev_timer_start(cr->loop, &cr->timer);
+}
+
+static void on_create_gone(struct call *c)
+{
+    struct create *cr = c->data;
+
+    stop_waiting(c);
+    metrics_create(c->api->metrics, "gone", "", 0);
+    log_info("session_abandoned", "session=%s project=%s", cr->session, cr->project);
+    if (!c->on_reply || cr->waiting_since > 0)
+        cancel(c); /* else admit is under way: on_admit_late sees to it */
+}
+
+static void on_create_drain(struct call *c, int last)
+{
+    if (!last || c->on_reply)
+        return;
+    cancel(c);
+    refuse(c, ERR_shutting_down, NULL, NULL);
+}
+
+/* ---- admit
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static void on_admit_refused(struct call *c, enum err e, const redisReply *reply)
+{
+    struct create *cr = c->data;
+    char details[96];
+
+    switch (e) {
+    case ERR_redis_unavailable:
+    case ERR_internal:
+        /* It may have been carried out. */
+        cr->mine = 1;
+        cancel(c);
+        refuse(c, e, NULL, NULL);
+        return;
+    case ERR_concurrency_limit:
+    case ERR_project_queue_full:
+    case ERR_queue_full:
+        snprintf(details, sizeof details, "\"limit\":%lld,\"used\":%lld", redis_int(reply, 1, 0),
+                 redis_int(reply, 2, 0));
+        refuse(c, e, NULL, details);
+        return;
+    case ERR_no_worker:
+        snprintf(details, sizeof details, "\"profile\":\"%s\"", cr->request.profile);
+        refuse(c, e, NULL, details);
+        return;
+    case ERR_idempotency_mismatch:
+        refuse(c, e, NULL, NULL);
+        return;
+    default:
+        log_error("admit_odd", "code=%s session=%s argument=%s", err_name(e), cr->session,
+                  redis_str(reply, 1) ? redis_str(reply, 1) : "");
+        refuse(c, ERR_internal, NULL, NULL);
+    }
+}
+
+/* Whose session it is: ours, or that of an earlier request with the same Idempotency-Key. */
+static void take_session(struct create *cr, const redisReply *reply, struct session *s)
+{
+    session_read(redis_array(reply, 3), s);
+    cr->mine = redis_int(reply, 2, 0) == 0 || !strcmp(s->id, cr->session);
+    snprintf(cr->session, sizeof cr->session, "%s", s->id);
+}
+
+static void on_admit(struct call *c, const redisReply *reply)
+{
+    struct create *cr = c->data;
+    enum err e = redis_code(reply);
+    struct session s;
+    long long position;
+
+    if (e) {
+        on_admit_refused(c, e, reply);
+        return;
+    }
+    take_session(cr, reply, &s);
+    position = redis_int(reply, 1, 0);
+    if (settle(c, &s, position))
+        return;
+    if (cr->patience_ms == 0) { /* NOLINT: exactly what the client wrote */
+        answer(c, 202, &s, position);
+    } else if (c->api->draining > 1) {
+        cancel(c);
+        refuse(c, ERR_shutting_down, NULL, NULL);
+    } else {
+        begin_waiting(c);
+    }
+}
+
+static void on_admit_late(struct call *c, const redisReply *reply)
+{
+    struct create *cr = c->data;
+    enum err e = redis_code(reply);
+    struct session s;
+
+    if (cr->settled)
+        return;
+    cr->mine = 1;
+    if (!e)
+        take_session(cr, reply, &s);
+    if (!e || e == ERR_redis_unavailable || e == ERR_internal)
+        cancel(c);
+}
+
+static void admit(struct call *c)
+{
+    struct create *cr = c->data;
+    const struct settings *set = &c->api->settings;
+    const struct create_request *r = &cr->request;
+    int own = !strcmp(cr->project, c->who.project);
+    char timeout[24], idle[24], wait[24], start[24], concurrency[24], queue[24], total[24];
+
+    snprintf(timeout, sizeof timeout, "%ld", r->timeout_ms);
+    snprintf(idle, sizeof idle, "%ld", r->idle_ms);
+    snprintf(wait, sizeof wait, "%ld", set->queue_wait);
+    snprintf(start, sizeof start, "%ld", set->start_timeout);
+    snprintf(concurrency, sizeof concurrency, "%ld",
+             own && c->who.concurrency >= 0 ? c->who.concurrency : set->project_concurrency);
+    snprintf(queue, sizeof queue, "%ld", own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
+    snprintf(total, sizeof total, "%ld", set->queue);
+    c->validated_ms = http_age_ms(c->x);
+    CALL_SCRIPT(c, on_admit, SCRIPT_admit, cr->session, cr->project, r->profile, timeout, idle,
+                r->keep_alive ? "1" : "0", wait, start, set->placement, concurrency, queue, total,
+                r->meta.data, cr->idempotency, cr->body_hash);
+}
+
+/* ---- the request
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Each check answers the call and returns -1, or returns 0. */
+
+static int check_type(struct call *c, size_t body_len)
+{
+    const char *type = http_header(c->x, "Content-Type");
+    size_t len;
+
+    if (body_len == 0 || !type)
+        return 0;
+    len = strcspn(type, "; \t");
+    if ((len == 16 && !strncasecmp(type, "application/json", len)) ||
+        (len > 5 && !strncasecmp(type + len - 5, "+json", 5)))
+        return 0;
+    call_error(c, ERR_unsupported_media_type, NULL, NULL);
+    return -1;
+}
+
+static int read_patience(struct call *c, struct create *cr)
+{
+    const char *prefer = http_header(c->x, "Prefer");
+
+    if (prefer && strcasestr(prefer, "respond-async"))
+        cr->patience_ms = 0;
+    return call_query_seconds(c, "wait", WAIT_MAX_S, &cr->patience_ms);
+}
+
+static int read_idempotency(struct call *c, struct create *cr, const char *body, size_t len)
+{
+    const char *key = http_header(c->x, "Idempotency-Key"), *p;
+
+    if (!key)
+        return 0;
+    for (p = key; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            break;
+    if (!*key || *p || strlen(key) > IDEMPOTENCY_MAX) {
+        call_error_field(c, ERR_bad_request, "Idempotency-Key",
+                         "Idempotency-Key: has to be 1 to 255 printable ASCII characters");
+        return -1;
+    }
+    snprintf(cr->idempotency, sizeof cr->idempotency, "%s", key);
+    random_sha256_hex(body, len, cr->body_hash);
+    return 0;
+}
+
+static int read_body(struct call *c, struct create *cr, const char *body, size_t len)
+{
+    const struct settings *set = &c->api->settings;
+    struct create_bounds bounds = {set->session_timeout, set->session_timeout_max, set->idle_timeout};
+    struct create_problem why;
+    enum err e = create_request_parse(&cr->request, &bounds, body, len, &why);
+
+    if (!e)
+        return 0;
+    if (*why.field)
+        call_error_field(c, e, why.field, why.message);
+    else
+        call_error(c, e, why.message, NULL);
+    return -1;
+}
+
+static int choose_project(struct call *c, struct create *cr)
+{
+    const char *named = cr->request.project, *own = c->who.project;
+
+    if (*named && strcmp(named, own) && !auth_has(&c->who, SCOPE_ADMIN)) {
+        call_error_field(c, ERR_forbidden, "projectId", "projectId: the API key is for another project");
+        return -1;
+    }
+    snprintf(cr->project, sizeof cr->project, "%s", *named ? named : own);
+    return 0;
+}
+
+static struct create *create_new(struct call *c)
+{
+    struct create *cr = mem_alloc(sizeof *cr);
+
+    cr->loop = c->api->loop;
+    cr->patience_ms = -1;
+    cr->mine = 1;
+    ev_timer_init(&cr->timer, on_timer_patience, 0, 0);
+    keys_new_session(cr->session, c->api->settings.cell);
+    c->data = cr;
+    c->free_data = free_create;
+    return cr;
+}
+
+/* What both ways share: refusals that need no body, then the rest. */
+static int may_create(struct call *c)
+{
+    enum err e = c->api->draining             ? ERR_shutting_down
+                 : redis_is_up(c->api->redis) ? ERR_ok
+                                              : ERR_redis_unavailable;
+
+    if (!e)
+        return 1;
+    metrics_create(c->api->metrics, err_name(e), "", http_age_ms(c->x));
+    call_error(c, e, NULL, NULL);
+    return 0;
+}
+
+static void begin(struct call *c)
+{
+    c->on_gone = on_create_gone;
+    c->on_late = on_admit_late;
+    c->on_drain = on_create_drain;
+    admit(c);
+}
+
+void create_on_post(struct call *c)
+{
+    struct create *cr = create_new(c);
+    size_t len;
+    const char *body = http_body(c->x, &len);
+
+    if (check_type(c, len) || read_patience(c, cr) || read_idempotency(c, cr, body, len) ||
+        read_body(c, cr, body, len) || choose_project(c, cr) || !may_create(c))
+        return;
+    begin(c);
+}
+
+void create_for_connection(struct call *c, const char *body,
+                           void (*on_running)(struct call *c, const struct session *s))
+{
+    struct create *cr = create_new(c);
+
+    cr->on_running = on_running;
+    if (read_body(c, cr, body, strlen(body)) || choose_project(c, cr) || !may_create(c))
+        return;
+    begin(c);
+}
