@@ -218,7 +218,7 @@ static const char *slip_of(const char *name, size_t n)
 
 static int check_names(char *err, size_t errlen)
 {
-    for (char **e = environ; *e; e++) {
+    for (char **e = environ; e && *e; e++) {
         size_t n = strcspn(*e, "=");
         const char *meant;
         if (strncmp(*e, "BERTH_", 6) != 0 || !(meant = slip_of(*e, n)))
