@@ -84,9 +84,7 @@ void call_end_all(struct api *api)
     }
 }
 
-/* ---- scripts
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- scripts ---- */
 
 static void on_script_reply(void *arg, const redisReply *reply)
 {
@@ -120,9 +118,7 @@ void call_script(struct call *c, call_reply_fn *cb, enum script s, const char *c
     redis_script_argv(c->api->redis, on_script_reply, c, s, n, args, lens);
 }
 
-/* ---- replies
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- replies ---- */
 
 static void add_timing(struct call *c)
 {
@@ -203,9 +199,7 @@ void call_error_field(struct call *c, enum err e, const char *field, const char 
     buf_cleanup(&details);
 }
 
-/* ---- query
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- query ---- */
 
 static int refuse_query(struct call *c, const char *name, const char *what, double min, double max)
 {

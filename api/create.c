@@ -6,36 +6,27 @@
  * the timer here is a backstop far beyond them. */
 #include "api/create.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "api/create_request.h"
+#include "api/create_order.h"
 #include "api/links.h"
 #include "api/metrics.h"
 #include "api/wait.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/mem.h"
-#include "shared/random.h"
 
-#define WAIT_MAX_S      3600
-#define AWAY_MAX_MS     5000 /* a waiting create outlives an outage of Redis this long */
-#define STARTS          3    /* attempts the scripts make */
-#define BACKSTOP_MS     15000
-#define IDEMPOTENCY_MAX 255
+#define AWAY_MAX_MS 5000 /* a waiting create outlives an outage of Redis this long */
+#define STARTS      3    /* attempts the scripts make */
+#define BACKSTOP_MS 15000
 
 struct create {
-    struct create_request request;
+    struct create_order order;
     char session[KEYS_SESSION_MAX];
-    char project[KEYS_ID_MAX + 1];
-    char idempotency[IDEMPOTENCY_MAX + 1];
-    char body_hash[65];
-    double patience_ms; /* how long to wait for it to run; -1: as long as it takes */
-    int mine;           /* made by this call: ends with it, as long as it has not been handed over */
-    int settled;        /* answered: nothing left to cancel */
+    int mine;    /* made by this call: ends with it, as long as it has not been handed over */
+    int settled; /* answered: nothing left to cancel */
     struct waiter *waiter;
     ev_timer timer;
     struct ev_loop *loop;
@@ -44,9 +35,7 @@ struct create {
     void (*on_running)(struct call *c, const struct session *s);
 };
 
-/* ---- ends
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---- */
 
 static void stop_waiting(struct call *c)
 {
@@ -66,7 +55,7 @@ static void free_create(void *data)
     struct create *cr = data;
 
     ev_timer_stop(cr->loop, &cr->timer);
-    create_request_cleanup(&cr->request);
+    create_order_cleanup(&cr->order);
     free(cr);
 }
 
@@ -76,7 +65,7 @@ static int is_shared(const struct call *c)
     const struct create *cr = c->data, *other;
     const struct call *o;
 
-    if (!*cr->idempotency)
+    if (!*cr->order.idempotency)
         return 0;
     for (o = c->api->calls; o; o = o->next) {
         other = o->data;
@@ -91,7 +80,7 @@ static void cancel(struct call *c)
     struct create *cr = c->data;
 
     if (cr->mine && !cr->settled && !is_shared(c))
-        api_cancel(c->api, cr->session, cr->project);
+        api_cancel(c->api, cr->session, cr->order.project);
     cr->settled = 1;
 }
 
@@ -103,7 +92,8 @@ static void refuse(struct call *c, enum err e, const char *message, const char *
     cr->settled = 1;
     metrics_create(c->api->metrics, err_name(e), "", http_age_ms(c->x));
     log_info("session_refused", "code=%s project=%s profile=%s session=%s ms=%.3f request=%s", err_name(e),
-             cr->project, cr->request.profile, cr->session, http_age_ms(c->x), http_request_id(c->x));
+             cr->order.project, cr->order.request.profile, cr->session, http_age_ms(c->x),
+             http_request_id(c->x));
     call_error(c, e, message, details);
 }
 
@@ -191,9 +181,7 @@ static int settle(struct call *c, const struct session *s, long long position)
     return 1;
 }
 
-/* ---- waiting
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 static void on_create_look(void *arg, const redisReply *reply)
 {
@@ -241,7 +229,7 @@ static void on_timer_patience(struct ev_loop *loop, ev_timer *t, int events)
 
     (void)loop;
     (void)events;
-    if (cr->patience_ms >= 0) {
+    if (cr->order.patience_ms >= 0) {
         stop_waiting(c);
         CALL_SCRIPT(c, on_last_look, SCRIPT_get, cr->session, "");
         return;
@@ -254,8 +242,8 @@ static void begin_waiting(struct call *c)
 {
     struct create *cr = c->data;
     const struct settings *set = &c->api->settings;
-    double ms = cr->patience_ms >= 0
-                    ? cr->patience_ms
+    double ms = cr->order.patience_ms >= 0
+                    ? cr->order.patience_ms
                     : (double)set->queue_wait + STARTS * (double)set->start_timeout + BACKSTOP_MS;
 
     cr->waiting_since = clock_mono_ms();
@@ -272,7 +260,7 @@ static void on_create_gone(struct call *c)
 
     stop_waiting(c);
     metrics_create(c->api->metrics, "gone", "", 0);
-    log_info("session_abandoned", "session=%s project=%s", cr->session, cr->project);
+    log_info("session_abandoned", "session=%s project=%s", cr->session, cr->order.project);
     if (!c->on_reply || cr->waiting_since > 0)
         cancel(c); /* else admit is under way: on_admit_late sees to it */
 }
@@ -285,9 +273,7 @@ static void on_create_drain(struct call *c, int last)
     refuse(c, ERR_shutting_down, NULL, NULL);
 }
 
-/* ---- admit
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- admit ---- */
 
 static void on_admit_refused(struct call *c, enum err e, const redisReply *reply)
 {
@@ -310,7 +296,7 @@ static void on_admit_refused(struct call *c, enum err e, const redisReply *reply
         refuse(c, e, NULL, details);
         return;
     case ERR_no_worker:
-        snprintf(details, sizeof details, "\"profile\":\"%s\"", cr->request.profile);
+        snprintf(details, sizeof details, "\"profile\":\"%s\"", cr->order.request.profile);
         refuse(c, e, NULL, details);
         return;
     case ERR_idempotency_mismatch:
@@ -346,7 +332,7 @@ static void on_admit(struct call *c, const redisReply *reply)
     position = redis_int(reply, 1, 0);
     if (settle(c, &s, position))
         return;
-    if (cr->patience_ms == 0) { /* NOLINT: exactly what the client wrote */
+    if (cr->order.patience_ms == 0) { /* NOLINT: exactly what the client wrote */
         answer(c, 202, &s, position);
     } else if (c->api->draining > 1) {
         cancel(c);
@@ -375,8 +361,8 @@ static void admit(struct call *c)
 {
     struct create *cr = c->data;
     const struct settings *set = &c->api->settings;
-    const struct create_request *r = &cr->request;
-    int own = !strcmp(cr->project, c->who.project);
+    const struct create_request *r = &cr->order.request;
+    int own = !strcmp(cr->order.project, c->who.project);
     char timeout[24], idle[24], wait[24], start[24], concurrency[24], queue[24], total[24];
 
     snprintf(timeout, sizeof timeout, "%ld", r->timeout_ms);
@@ -388,93 +374,18 @@ static void admit(struct call *c)
     snprintf(queue, sizeof queue, "%ld", own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
     snprintf(total, sizeof total, "%ld", set->queue);
     c->validated_ms = http_age_ms(c->x);
-    CALL_SCRIPT(c, on_admit, SCRIPT_admit, cr->session, cr->project, r->profile, timeout, idle,
+    CALL_SCRIPT(c, on_admit, SCRIPT_admit, cr->session, cr->order.project, r->profile, timeout, idle,
                 r->keep_alive ? "1" : "0", wait, start, set->placement, concurrency, queue, total,
-                r->meta.data, cr->idempotency, cr->body_hash);
+                r->meta.data, cr->order.idempotency, cr->order.body_hash);
 }
 
-/* ---- the request
- * ------------------------------------------------------------------------------------------------------- */
-
-/* Each check answers the call and returns -1, or returns 0. */
-
-static int check_type(struct call *c, size_t body_len)
-{
-    const char *type = http_header(c->x, "Content-Type");
-    size_t len;
-
-    if (body_len == 0 || !type)
-        return 0;
-    len = strcspn(type, "; \t");
-    if ((len == 16 && !strncasecmp(type, "application/json", len)) ||
-        (len > 5 && !strncasecmp(type + len - 5, "+json", 5)))
-        return 0;
-    call_error(c, ERR_unsupported_media_type, NULL, NULL);
-    return -1;
-}
-
-static int read_patience(struct call *c, struct create *cr)
-{
-    const char *prefer = http_header(c->x, "Prefer");
-
-    if (prefer && strcasestr(prefer, "respond-async"))
-        cr->patience_ms = 0;
-    return call_query_seconds(c, "wait", WAIT_MAX_S, &cr->patience_ms);
-}
-
-static int read_idempotency(struct call *c, struct create *cr, const char *body, size_t len)
-{
-    const char *key = http_header(c->x, "Idempotency-Key"), *p;
-
-    if (!key)
-        return 0;
-    for (p = key; *p; p++)
-        if (*p < 0x20 || *p > 0x7e)
-            break;
-    if (!*key || *p || strlen(key) > IDEMPOTENCY_MAX) {
-        call_error_field(c, ERR_bad_request, "Idempotency-Key",
-                         "Idempotency-Key: has to be 1 to 255 printable ASCII characters");
-        return -1;
-    }
-    snprintf(cr->idempotency, sizeof cr->idempotency, "%s", key);
-    random_sha256_hex(body, len, cr->body_hash);
-    return 0;
-}
-
-static int read_body(struct call *c, struct create *cr, const char *body, size_t len)
-{
-    const struct settings *set = &c->api->settings;
-    struct create_bounds bounds = {set->session_timeout, set->session_timeout_max, set->idle_timeout};
-    struct create_problem why;
-    enum err e = create_request_parse(&cr->request, &bounds, body, len, &why);
-
-    if (!e)
-        return 0;
-    if (*why.field)
-        call_error_field(c, e, why.field, why.message);
-    else
-        call_error(c, e, why.message, NULL);
-    return -1;
-}
-
-static int choose_project(struct call *c, struct create *cr)
-{
-    const char *named = cr->request.project, *own = c->who.project;
-
-    if (*named && strcmp(named, own) && !auth_has(&c->who, SCOPE_ADMIN)) {
-        call_error_field(c, ERR_forbidden, "projectId", "projectId: the API key is for another project");
-        return -1;
-    }
-    snprintf(cr->project, sizeof cr->project, "%s", *named ? named : own);
-    return 0;
-}
+/* ---- the request ---- */
 
 static struct create *create_new(struct call *c)
 {
     struct create *cr = mem_alloc(sizeof *cr);
 
     cr->loop = c->api->loop;
-    cr->patience_ms = -1;
     cr->mine = 1;
     ev_timer_init(&cr->timer, on_timer_patience, 0, 0);
     keys_new_session(cr->session, c->api->settings.cell);
@@ -508,11 +419,8 @@ static void begin(struct call *c)
 void create_on_post(struct call *c)
 {
     struct create *cr = create_new(c);
-    size_t len;
-    const char *body = http_body(c->x, &len);
 
-    if (check_type(c, len) || read_patience(c, cr) || read_idempotency(c, cr, body, len) ||
-        read_body(c, cr, body, len) || choose_project(c, cr) || !may_create(c))
+    if (create_order_read(c, &cr->order) || !may_create(c))
         return;
     begin(c);
 }
@@ -523,7 +431,7 @@ void create_for_connection(struct call *c, const char *body,
     struct create *cr = create_new(c);
 
     cr->on_running = on_running;
-    if (read_body(c, cr, body, strlen(body)) || choose_project(c, cr) || !may_create(c))
+    if (create_order_read_body(c, &cr->order, body, strlen(body)) || !may_create(c))
         return;
     begin(c);
 }

@@ -46,8 +46,7 @@ static enum err refuse(struct parse *p, const char *field, const char *fmt, ...)
     return ERR_bad_field;
 }
 
-/* ---- checkers
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- checkers ---- */
 
 static enum err check_browser(struct parse *p, const struct field *f, const cJSON *v)
 {
@@ -222,8 +221,7 @@ static const struct field fields[] = {
     {"extensionId", KIND_TEXT, check_extension},
 };
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static int is_kind(const cJSON *v, enum kind kind)
 {

@@ -69,9 +69,7 @@ void fleet_free(struct fleet *f)
     free(f);
 }
 
-/* ---- rounds
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- rounds ---- */
 
 static void begin_details(struct fleet *f);
 
@@ -312,8 +310,7 @@ void fleet_read(struct fleet *f, double max_age_ms, fleet_cb *cb, void *arg)
         begin_names(f);
 }
 
-/* ---- what it says
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- what it says ---- */
 
 const char *fleet_worker_status(const struct fleet_worker *w)
 {

@@ -13,9 +13,7 @@
 
 #define AUDIT_FINDINGS_MAX 1000
 
-/* ---- hosts
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- hosts ---- */
 
 static void add_text(struct buf *b, const char *name, const char *text)
 {
@@ -122,8 +120,7 @@ void hosts_on_list(struct call *c)
     fleet_read(c->api->fleet, 0, on_hosts, c);
 }
 
-/* ---- stats and health
- * -------------------------------------------------------------------------------------------------- */
+/* ---- stats and health ---- */
 
 static void add_berths(struct buf *b, const struct fleet_state *s)
 {
@@ -215,9 +212,7 @@ void hosts_on_health(struct call *c)
     fleet_read(c->api->fleet, 1000, on_health, c);
 }
 
-/* ---- drain
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- drain ---- */
 
 static void on_drained(struct call *c, const redisReply *reply)
 {
@@ -257,9 +252,7 @@ void hosts_on_undrain(struct call *c)
     ask_drain(c, "undrain");
 }
 
-/* ---- audit
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- audit ---- */
 
 struct audit {
     struct buf findings;

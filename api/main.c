@@ -31,8 +31,7 @@ struct program {
     ev_signal term, interrupt, hangup;
 };
 
-/* ---- sessions that nobody waits for any more
- * --------------------------------------------------------------------------- */
+/* ---- sessions that nobody waits for any more ---- */
 
 static void on_settled(void *arg, const redisReply *reply)
 {
@@ -57,9 +56,7 @@ void api_release(struct api *api, const char *session, const char *reason)
     redis_script_retry(api->redis, on_settled, api, SCRIPT_release, session, "", reason, "", "", NULL);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_redis_state(void *arg, int up)
 {
@@ -97,8 +94,7 @@ static void on_signal_reload(struct ev_loop *loop, ev_signal *w, int events)
         log_info("keys_read", "keys=%zu", auth_count(api->auth));
 }
 
-/* ---- start and end
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- start and end ---- */
 
 static void raise_file_limit(void)
 {

@@ -146,9 +146,7 @@ void metrics_swept(struct metrics *m, long long done)
     m->swept += (uint64_t)done;
 }
 
-/* ---- text
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 void metrics_add_label(struct buf *out, const char *value)
 {

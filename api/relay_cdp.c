@@ -88,8 +88,7 @@ static void on_client_gone(struct http_exchange *x, void *user)
     link_end(l);
 }
 
-/* ---- after the 101
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- after the 101 ---- */
 
 static void on_relay_end(void *arg)
 {
@@ -122,8 +121,7 @@ static void begin_relay(struct link *l, size_t head_len)
     buf_cleanup(&reply);
 }
 
-/* ---- the handshake with the gateway
- * ------------------------------------------------------------------------------------ */
+/* ---- the handshake with the gateway ---- */
 
 static void on_head(struct link *l, size_t head_len)
 {
@@ -264,8 +262,7 @@ void relay_cdp_close_all(struct api *api)
     }
 }
 
-/* ---- a session's own
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- a session's own ---- */
 
 static int may_create(const struct call *c)
 {
@@ -313,8 +310,7 @@ void relay_cdp_on_session(struct call *c)
         CALL_SCRIPT(c, on_session_get, SCRIPT_get, c->id, reach);
 }
 
-/* ---- a session for one connection
- * -------------------------------------------------------------------------------------- */
+/* ---- a session for one connection ---- */
 
 static void on_connection_running(struct call *c, const struct session *s)
 {

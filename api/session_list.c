@@ -44,8 +44,7 @@ static void free_list(void *data)
     free(l);
 }
 
-/* ---- parameters
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static int refuse_query(struct call *c, const char *name, const char *what)
 {
@@ -113,9 +112,7 @@ static int read_cursor(struct call *c, struct list *l)
     return 0;
 }
 
-/* ---- the walk
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the walk ---- */
 
 static void step(struct call *c);
 

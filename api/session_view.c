@@ -72,9 +72,7 @@ const char *session_start(const struct session *s)
     return *s->warm == '1' ? "warm" : "cold";
 }
 
-/* ---- pieces
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- pieces ---- */
 
 static void add_text(struct buf *b, const char *name, const char *text)
 {
@@ -109,7 +107,9 @@ static long long latest(const struct session *s)
     if (s->name > at)                                                                                        \
         at = s->name;
     F(queued)
-    F(starting) F(running) F(ending) F(ended)
+    F(starting)
+    F(running)
+    F(ending) F(ended)
 #undef F
         return at;
 }
@@ -216,9 +216,7 @@ void session_add_json(struct buf *b, const struct session *s, const struct sessi
     buf_adds(b, "}");
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 void session_add_events(struct buf *out, const struct session *s)
 {

@@ -47,8 +47,7 @@ static void answer_session(struct call *c, const struct session *s, long long po
     call_reply(c, 200, &json);
 }
 
-/* ---- get and long poll
- * ------------------------------------------------------------------------------------------------- */
+/* ---- get and long poll ---- */
 
 static void stop_polling(struct poll *p)
 {
@@ -167,9 +166,7 @@ void sessions_on_get(struct call *c)
     CALL_SCRIPT(c, on_get, SCRIPT_get, c->id, auth_reach(&c->who));
 }
 
-/* ---- release
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- release ---- */
 
 static void log_release(const struct call *c, const struct session *s)
 {
@@ -246,9 +243,7 @@ void sessions_on_update(struct call *c)
         CALL_SCRIPT(c, on_update, SCRIPT_release, c->id, auth_reach(&c->who), "released", "", "");
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_events(struct call *c, const redisReply *reply)
 {
@@ -271,9 +266,7 @@ void sessions_on_events(struct call *c)
         CALL_SCRIPT(c, on_events, SCRIPT_get, c->id, auth_reach(&c->who));
 }
 
-/* ---- metrics
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- metrics ---- */
 
 static void add_span(struct buf *json, const char *name, long long from, long long to)
 {

@@ -109,9 +109,7 @@ static void grow(struct waits *w)
     free(old);
 }
 
-/* ---- looking
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- looking ---- */
 
 static void end_if_unused(struct entry *e)
 {
@@ -201,9 +199,7 @@ void waits_kick(struct waits *w)
             look(e);
 }
 
-/* ---- waiters
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- waiters ---- */
 
 static struct entry *entry_new(struct waits *w, const char *session)
 {
