@@ -34,7 +34,7 @@ test('a worker as an ordinary user', { timeout: 120000, skip: process.getuid() !
       XDG_RUNTIME_DIR: undefined,
     },
   });
-  const warning = await worker.logged(/level=warn.*isolation_reduced.*isolation=(\S+)/);
+  const warning = await worker.logged(/ warn .*isolation_reduced.*isolation=(\S+)/);
   const record = await worker.record();
   assert.notEqual(JSON.parse(record.info).isolation, 'full');
   const hosts = await stack.request('GET', '/v1/hosts');
