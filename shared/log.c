@@ -139,13 +139,12 @@ static int is_secret(const char *key, size_t n)
 static void line_add_field(struct line *l, const char *key, size_t keylen, struct value *v)
 {
     size_t before = l->len;
-    char masked[SECRET_SHOWN + 4];
 
     if (is_secret(key, keylen)) {
         size_t shown = v->len >= 3 * SECRET_SHOWN ? SECRET_SHOWN : 0;
-        memcpy(masked, v->text, shown);
-        memcpy(masked + shown, "...", 3);
-        v->text = masked;
+        memmove(v->scratch, v->text, shown);
+        memcpy(v->scratch + shown, "...", 4);
+        v->text = v->scratch;
         v->len = shown + 3;
         v->is_number = 0;
     }
@@ -305,15 +304,15 @@ static void log_arguments(enum log_level level, const char *event, const char *f
     if (!log_enabled(level))
         return;
     begin_line(&l, level, event);
-    while (f && *f) {
-        if (*f == ' ')
-            f++;
-        else
-            f = add_next_field(&l, f, args);
-    }
-    if (!f) { /* not what log.h asks for: a mistake, but not worth a crash on a path that is rarely taken */
-        struct value v = {.text = fmt, .len = strlen(fmt)};
-        line_add_field(&l, "bad_format", 10, &v);
+    while (*f) {
+        const char *next = *f == ' ' ? f + 1 : add_next_field(&l, f, args);
+        if (!next) { /* not what log.h asks for: a mistake, but not worth a crash on a path that is rarely
+                        taken */
+            struct value v = {.text = fmt, .len = strlen(fmt)};
+            line_add_field(&l, "bad_format", 10, &v);
+            break;
+        }
+        f = next;
     }
     end_line(&l);
 }

@@ -1,5 +1,6 @@
 /* redis_address.c: where Redis is: parses the URL, opens the socket. Messages never hold the URL, as it may
  * have a password. */
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -248,6 +249,7 @@ static int connect_tcp(const struct redis_address *a, unsigned attempt, char *wh
         snprintf(why, n, "%s: %s", a->host, gai_strerror(e));
         return -1;
     }
+    assert(list);
     for (one = list; one; one = one->ai_next)
         count++;
     one = list;

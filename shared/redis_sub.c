@@ -66,7 +66,7 @@ static void grow(struct redis_sub *s)
     size_t n = s->bucket_count;
 
     s->bucket_count = 2 * n;
-    s->buckets = mem_alloc(s->bucket_count * sizeof(*s->buckets));
+    s->buckets = mem_alloc(s->bucket_count * sizeof(struct channel *));
     for (size_t i = 0; i < n; i++) {
         while ((c = old[i])) {
             struct channel **to = bucket_of(s, c->name);
@@ -310,7 +310,7 @@ struct redis_sub *redis_sub_new(struct ev_loop *loop, const struct redis_address
     s->arg = arg;
     s->seed = (uint64_t)(random_unit() * 9007199254740992.0);
     s->bucket_count = FIRST_BUCKETS;
-    s->buckets = mem_alloc(s->bucket_count * sizeof(*s->buckets));
+    s->buckets = mem_alloc(s->bucket_count * sizeof(struct channel *));
     ev_timer_init(&s->ping, on_ping_timer, 0., PING_SECONDS);
     ev_timer_init(&s->tell, on_tell_timer, 0., 0.);
     s->ping.data = s->tell.data = s;

@@ -42,10 +42,13 @@ static void print_log(const struct redis_fixture *f)
 
 void redis_fixture_init(struct redis_fixture *f)
 {
+    const char *tmp = getenv("TMPDIR");
     char err[128];
 
     memset(f, 0, sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "/tmp/berth-test-XXXXXX");
+    if (!tmp || strlen(tmp) > 40) /* a socket's path is short */
+        tmp = P_tmpdir;
+    snprintf(f->dir, sizeof(f->dir), "%s/berth-test-XXXXXX", tmp);
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof(f->path), "%s/redis.sock", f->dir);
     snprintf(f->url, sizeof(f->url), "unix://%s", f->path);
