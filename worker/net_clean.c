@@ -1,0 +1,218 @@
+/* net_clean.c: see net_clean.h. */
+#include "net_clean.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../shared/buf.h"
+#include "../shared/log.h"
+#include "../shared/random.h"
+#include "cgroup.h"
+#include "child.h"
+#include "egress.h"
+#include "host_lock.h"
+
+#define NETNS_DIR  "/run/netns"
+#define LIMIT_MS   60000
+#define HASH_CHARS 6
+#define ID_CHARS   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define OTHERS_MAX 64 /* dead workers cleaned up after at one opening */
+
+static const char *const firewall_chains[] = {"FORWARD", "INPUT"};
+
+void net_clean_names(const char *worker_id, char table[96], char if_pattern[16])
+{
+    char hash[65];
+
+    random_sha256_hex(worker_id, strlen(worker_id), hash);
+    snprintf(table, 96, "berth-%.64s", worker_id);
+    snprintf(if_pattern, 16, EGRESS_IF_PREFIX "%.*s-*", HASH_CHARS, hash);
+}
+
+/* `program -batch -force -` (ip) or `program -f -` (nft) with this input. */
+static int run(const char *program, int is_ip, const struct buf *input, struct buf *output)
+{
+    char *ip_argv[] = {(char *)program, (char *)"-force", (char *)"-batch", (char *)"-", NULL};
+    char *nft_argv[] = {(char *)program, (char *)"-f", (char *)"-", NULL};
+
+    return child_run(is_ip ? ip_argv : nft_argv, input->data, output, LIMIT_MS);
+}
+
+/* ---- the host's firewall ---- */
+
+static int chain_text(const char *nft, const char *chain, struct buf *out)
+{
+    char *argv[] = {(char *)nft,  (char *)"-a",     (char *)"list", (char *)"chain",
+                    (char *)"ip", (char *)"filter", (char *)chain,  NULL};
+
+    return child_run(argv, NULL, out, LIMIT_MS);
+}
+
+void net_clean_open_firewall(const char *nft, const char *if_pattern)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *chain = firewall_chains[i];
+        struct buf text = {0}, rules = {0};
+
+        if (chain_text(nft, chain, &text) == 0 && text.data && strstr(text.data, "policy drop")) {
+            buf_addf(&rules, "insert rule ip filter %s iifname \"%s\" counter accept\n", chain, if_pattern);
+            if (i == 0)
+                buf_addf(&rules, "insert rule ip filter %s oifname \"%s\" counter accept\n", chain,
+                         if_pattern);
+            text.len = 0;
+            if (run(nft, 0, &rules, &text) == 0)
+                log_info("firewall_opened", "chain=%s interfaces=%s", chain, if_pattern);
+            else
+                log_warn("firewall_closed", "chain=%s interfaces=%s", chain, if_pattern);
+        }
+        buf_cleanup(&text);
+        buf_cleanup(&rules);
+    }
+}
+
+static void close_firewall(const char *nft, const char *if_pattern)
+{
+    for (int i = 0; i < 2; i++) {
+        struct buf text = {0}, rules = {0};
+        char *save = NULL, *line;
+
+        if (chain_text(nft, firewall_chains[i], &text) == 0 && text.data) {
+            for (line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                const char *handle = strstr(line, "# handle ");
+
+                if (handle && strstr(line, if_pattern))
+                    buf_addf(&rules, "delete rule ip filter %s handle %d\n", firewall_chains[i],
+                             atoi(handle + 9));
+            }
+        }
+        if (rules.len)
+            run(nft, 0, &rules, NULL);
+        buf_cleanup(&text);
+        buf_cleanup(&rules);
+    }
+}
+
+/* ---- one worker ---- */
+
+/* n of "berth-<worker>-<n>", or -1; the worker's id goes to id. */
+static long parse_namespace(const char *name, char id[65])
+{
+    const char *dash = strrchr(name, '-');
+    char *end;
+    long n;
+
+    if (strncmp(name, "berth-", 6) != 0 || dash < name + 7 || dash - (name + 6) > 64 ||
+        !isdigit((unsigned char)dash[1]))
+        return -1;
+    n = strtol(dash + 1, &end, 10);
+    if (*end || strspn(name, ID_CHARS) != strlen(name))
+        return -1;
+    snprintf(id, 65, "%.*s", (int)(dash - (name + 6)), name + 6);
+    return n;
+}
+
+static void add_links(struct buf *batch, const char *if_pattern)
+{
+    DIR *d = opendir("/sys/class/net");
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        if (strncmp(e->d_name, if_pattern, strlen(if_pattern) - 1) == 0)
+            buf_addf(batch, "link del %s\n", e->d_name);
+    }
+    if (d)
+        closedir(d);
+}
+
+static void add_namespaces(struct buf *batch, const char *worker_id)
+{
+    DIR *d = opendir(NETNS_DIR);
+    struct dirent *e;
+    char id[65];
+
+    while (d && (e = readdir(d))) {
+        if (parse_namespace(e->d_name, id) >= 0 && strcmp(id, worker_id) == 0)
+            buf_addf(batch, "netns del %s\n", e->d_name);
+    }
+    if (d)
+        closedir(d);
+}
+
+void net_clean_worker(const char *ip, const char *nft, const char *worker_id)
+{
+    char table[96], pattern[16];
+    struct buf batch = {0}, output = {0};
+
+    net_clean_names(worker_id, table, pattern);
+    add_links(&batch, pattern);
+    add_namespaces(&batch, worker_id);
+    if (batch.len && run(ip, 1, &batch, &output) != 0)
+        log_warn("network_not_removed", "worker=%s output=%s", worker_id,
+                 output.data ? output.data : strerror(errno));
+    close_firewall(nft, pattern);
+    batch.len = 0;
+    output.len = 0;
+    egress_rules_delete(&batch, table);
+    if (run(nft, 0, &batch, &output) != 0)
+        log_warn("nft_table_not_removed", "table=%s output=%s", table,
+                 output.data ? output.data : strerror(errno));
+    buf_cleanup(&batch);
+    buf_cleanup(&output);
+}
+
+static void clean_if_dead(const char *ip, const char *nft, const char *id)
+{
+    char name[96];
+    int lock;
+
+    snprintf(name, sizeof(name), NET_CLEAN_WORKER_LOCK, id);
+    lock = host_lock_take(name, 0);
+    if (lock < 0)
+        return;
+    log_info("dead_worker_cleaned", "worker=%s", id);
+    net_clean_worker(ip, nft, id);
+    cgroup_remove_leftover(id);
+    close(lock);
+}
+
+void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id)
+{
+    DIR *d = opendir(NETNS_DIR);
+    struct dirent *e;
+    char ids[OTHERS_MAX][65];
+    int count = 0;
+
+    net_clean_worker(ip, nft, own_id);
+    while (d && count < OTHERS_MAX && (e = readdir(d))) {
+        int known;
+
+        if (parse_namespace(e->d_name, ids[count]) < 0)
+            continue;
+        known = strcmp(ids[count], own_id) == 0;
+        for (int i = 0; i < count; i++)
+            known |= strcmp(ids[i], ids[count]) == 0;
+        count += !known;
+    }
+    if (d)
+        closedir(d);
+    for (int i = 0; i < count; i++)
+        clean_if_dead(ip, nft, ids[i]);
+}
+
+int net_clean_others(void)
+{
+    DIR *d = opendir("/sys/class/net");
+    struct dirent *e;
+    int n = 0;
+
+    while (d && (e = readdir(d)))
+        n += strncmp(e->d_name, EGRESS_IF_PREFIX, strlen(EGRESS_IF_PREFIX)) == 0;
+    if (d)
+        closedir(d);
+    return n;
+}

@@ -1,0 +1,23 @@
+/* net_clean.h: the names a worker's networks have on the host, and removing them: at closing, and after
+ * workers that died. */
+#ifndef BERTH_NET_CLEAN_H
+#define BERTH_NET_CLEAN_H
+
+/* host_lock names: held while networks are made or removed, and by each worker as long as it lives. */
+#define NET_CLEAN_LOCK        "networks"
+#define NET_CLEAN_WORKER_LOCK "worker/%.64s"
+
+/* The nft table and the pattern of the interfaces ("bth1a2b3c-*"). */
+void net_clean_names(const char *worker_id, char table[96], char if_pattern[16]);
+/* ip, nft: paths of the programs. Blocks. Removes interfaces, namespaces, table and firewall rules of this
+ * worker. */
+void net_clean_worker(const char *ip, const char *nft, const char *worker_id);
+/* The same for own_id and for every worker that has namespaces but is not alive any more. */
+void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id);
+/* How many interfaces workers have on this host. */
+int net_clean_others(void);
+/* Where the host's own firewall (iptables' chains, as Docker and ufw leave them) drops what it does not know:
+ * lets these interfaces pass there. The worker's own table has judged them already. */
+void net_clean_open_firewall(const char *nft, const char *if_pattern);
+
+#endif

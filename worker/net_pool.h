@@ -1,0 +1,39 @@
+/* net_pool.h: the berths' networks, made ahead of time: for each a namespace berth-<worker>-<n> with loopback
+ * and one veth to the host (a /30 of BERTH_NET, default route, no IPv6), a resolver, egress rules, and NAT.
+ * The same for all drivers.
+ *
+ * Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN), `ip` and `nft`. All names carry the worker's id, so several
+ * workers share a host; what workers that died left behind is removed when the next one opens. */
+#ifndef BERTH_NET_POOL_H
+#define BERTH_NET_POOL_H
+#include <ev.h>
+#include <netinet/in.h>
+
+#include "../shared/errors.h"
+
+struct net_pool;
+
+struct net_pool_config {
+    struct ev_loop *loop;
+    const char *worker_id;
+    int berths;
+    const char *cidr;         /* BERTH_NET */
+    const char *egress_allow; /* the policy berths begin with: BERTH_EGRESS_ALLOW */
+    int cdp_port;             /* inside, only root may connect to it */
+};
+
+/* NULL with a sentence in err that says what is missing. Blocks: for opening. */
+struct net_pool *net_pool_new(const struct net_pool_config *config, char *err, size_t errlen) MUST_USE;
+int net_pool_namespace(const struct net_pool *p, int berth); /* a descriptor; the pool's */
+struct in_addr net_pool_host_address(const struct net_pool *p, int berth);
+/* A new socket that belongs to the berth's namespace, non-blocking and close-on-exec; -1 with errno. */
+int net_pool_socket(const struct net_pool *p, int berth, int type) MUST_USE;
+/* Gives the berth the policy of this list (profile's egress_allow). 1: it has it already. 0: on_done will be
+ * called from the loop with 0 or -1. -1 with a message: impossible. One change at a time per berth. */
+int net_pool_set_policy(struct net_pool *p, int berth, char *const *egress_allow,
+                        void (*on_done)(void *arg, int result), void *arg, char *err, size_t errlen) MUST_USE;
+/* Between two sessions: the resolver forgets the former one. */
+void net_pool_reset(struct net_pool *p, int berth);
+void net_pool_free(struct net_pool *p); /* removes everything; blocks */
+
+#endif
