@@ -133,6 +133,8 @@ struct http_server {
 };
 
 /* ---- http_server.c */
+/* Serves an accepted socket (non-blocking). */
+struct http_conn *http_server_adopt(struct http_server *s, int fd, const char *peer);
 struct http_exchange *http_exchange_get(struct http_server *s, struct http_conn *c);
 void http_exchange_put(struct http_server *s, struct http_exchange *x);
 void http_server_bury(struct http_server *s, struct http_conn *c);

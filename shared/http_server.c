@@ -184,7 +184,7 @@ const char *http_server_date(struct http_server *s)
     return s->date;
 }
 
-static struct http_conn *add_conn(struct http_server *s, int fd, const char *peer)
+struct http_conn *http_server_adopt(struct http_server *s, int fd, const char *peer)
 {
     struct http_conn *c = http_conn_new(s, fd, peer);
 
@@ -251,9 +251,9 @@ static void accept_one(struct http_server *s, int fd, const struct sockaddr_stor
     }
     format_peer(address, peer, sizeof(peer));
     if (s->n_conns < limit)
-        add_conn(s, fd, peer);
+        http_server_adopt(s, fd, peer);
     else
-        http_conn_refuse(add_conn(s, fd, peer), ERR_too_many_connections);
+        http_conn_refuse(http_server_adopt(s, fd, peer), ERR_too_many_connections);
 }
 
 /* At most max connections; stops when there are no more. */
