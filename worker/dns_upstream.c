@@ -17,6 +17,7 @@
 
 struct dns_upstreams {
     char *path;
+    int port;
     struct sockaddr_storage list[DNS_UPSTREAMS_MAX];
     int count;
     double looked; /* ms, when the file's time was last asked for */
@@ -24,7 +25,7 @@ struct dns_upstreams {
 };
 
 /* "10.0.0.1", "fd00::1", "fe80::1%eth0". */
-static int parse_address(char *text, struct sockaddr_storage *out)
+static int parse_address(char *text, int port, struct sockaddr_storage *out)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)out;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
@@ -35,19 +36,19 @@ static int parse_address(char *text, struct sockaddr_storage *out)
         *zone++ = '\0';
     if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
-        v4->sin_port = htons(DNS_PORT);
+        v4->sin_port = htons((uint16_t)port);
         return 0;
     }
     if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
         v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(DNS_PORT);
+        v6->sin6_port = htons((uint16_t)port);
         v6->sin6_scope_id = zone ? if_nametoindex(zone) : 0;
         return 0;
     }
     return -1;
 }
 
-int dns_parse_resolv_conf(const char *text, struct sockaddr_storage out[DNS_UPSTREAMS_MAX])
+int dns_parse_resolv_conf(const char *text, int port, struct sockaddr_storage out[DNS_UPSTREAMS_MAX])
 {
     int count = 0;
 
@@ -55,7 +56,7 @@ int dns_parse_resolv_conf(const char *text, struct sockaddr_storage out[DNS_UPST
         char key[16], address[80];
 
         if (sscanf(text, "%15[^ \t\n]%*[ \t]%79[^ \t\n#;]", key, address) == 2 &&
-            strcmp(key, "nameserver") == 0 && parse_address(address, &out[count]) == 0)
+            strcmp(key, "nameserver") == 0 && parse_address(address, port, &out[count]) == 0)
             count++;
         text += strcspn(text, "\n");
         text += *text == '\n';
@@ -72,11 +73,11 @@ static void load(struct dns_upstreams *u)
         text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
         fclose(f);
     }
-    u->count = dns_parse_resolv_conf(text, u->list);
+    u->count = dns_parse_resolv_conf(text, u->port, u->list);
     if (!u->count) {
         char loopback[] = "127.0.0.1";
 
-        parse_address(loopback, &u->list[0]);
+        parse_address(loopback, u->port, &u->list[0]);
         u->count = 1;
     }
 }
@@ -97,11 +98,12 @@ static void look(struct dns_upstreams *u)
     }
 }
 
-struct dns_upstreams *dns_upstreams_new(const char *path)
+struct dns_upstreams *dns_upstreams_new(const char *path, int port)
 {
     struct dns_upstreams *u = mem_alloc(sizeof(*u));
 
     u->path = mem_strdup(path ? path : "/etc/resolv.conf");
+    u->port = port ? port : DNS_PORT;
     look(u);
     return u;
 }

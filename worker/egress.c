@@ -214,7 +214,7 @@ static void add_chains(struct buf *out, const struct egress_table *t)
     buf_adds(out, "  chain from_berth {\n    jump check_source\n    ip daddr ");
     add_net(out, &t->net);
     buf_adds(out, " goto refuse\n    oifname \"" EGRESS_IF_PREFIX "*\" goto refuse\n"
-                  "    iifname vmap @forward_of\n  }\n"
+                  "    iifname vmap @forward_of\n    drop\n  }\n"
                   "  chain to_berth {\n    ct state established,related accept\n    drop\n  }\n");
     buf_addf(out,
              "  chain input {\n    type filter hook input priority filter - 10; policy accept;\n"

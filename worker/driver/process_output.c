@@ -41,7 +41,9 @@ static void finish_line(struct process_output *o, int quiet)
     if (!o->len)
         return;
     o->len = 0;
-    memcpy(o->lines[o->count++ % OUTPUT_LINES], o->line, OUTPUT_LINE_MAX);
+    /* There is no D-Bus in a jail, and Chromium says so again and again. */
+    if (!strstr(o->line, "dbus/"))
+        memcpy(o->lines[o->count++ % OUTPUT_LINES], o->line, OUTPUT_LINE_MAX);
     log_debug("browser_output", "berth=%d line=%s", o->berth, o->line);
     if (quiet)
         return;

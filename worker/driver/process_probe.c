@@ -24,11 +24,26 @@ static unsigned long long effective_capabilities(void)
     return bits;
 }
 
+/* 1 unless this is the root of a user namespace (a rootless container), who has no other users to become. */
+static int has_all_users(void)
+{
+    FILE *f = fopen("/proc/self/uid_map", "re");
+    unsigned long inside, outside, count = 0;
+    int ok =
+        f && fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == 0 && count >= 4294967295UL;
+
+    if (f)
+        fclose(f);
+    return ok;
+}
+
 int process_is_privileged(void)
 {
     static const int needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL};
     unsigned long long has = effective_capabilities();
 
+    if (!has_all_users())
+        return 0;
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (!(has & (1ULL << needed[i])))
             return 0;
