@@ -85,11 +85,17 @@ local function check_head(p)
   return true
 end
 
+-- Sweep knows a worker by its lease alone.
+local function check_lease(id)
+  if not score(key.workers(), id) then find('index', key.workers() .. ' ' .. key.worker(id), 'a worker without a lease') end
+end
+
 local function check_carrier(p, id)
   local w = worker.load(id)
   if not w or w.state ~= 'ready' or not worker.carries(w, p) then
     find('index', key.carriers(p) .. ' ' .. key.worker(id), 'not a ready worker that carries it')
   end
+  check_lease(id)
 end
 
 local function check_open(k, p, id)
@@ -131,7 +137,7 @@ local function check_berth_session(w, i, b)
   local f = redis.call('HMGET', key.session(b.session), 'state', 'worker', 'berth', 'turn', 'epoch')
   if f[1] ~= fits[b.state] or f[2] ~= w.id or f[3] ~= i or f[4] ~= b.turn or f[5] ~= w.epoch then
     find('3', keys, 'berth %s is %s turn %s; its session is %s on %s berth %s turn %s epoch %s', i, b.state, b.turn,
-      tostring(f[1]), tostring(f[2]), tostring(f[3]), tostring(f[4]), tostring(f[5]))
+      f[1] or '-', f[2] or '-', f[3] or '-', f[4] or '-', f[5] or '-')
   end
 end
 
@@ -205,8 +211,7 @@ for n = 1, 4 do
     return walk.members(at, 'ZSCAN', key.sessions(project, state), function(id)
       local f = redis.call('HMGET', key.session(id), 'state', 'project')
       if f[1] ~= state or f[2] ~= project then
-        find('4', key.sessions(project, state) .. ' ' .. key.session(id), 'the session is %s of %s', tostring(f[1]),
-          tostring(f[2]))
+        find('4', key.sessions(project, state) .. ' ' .. key.session(id), 'the session is %s of %s', f[1] or '-', f[2] or '-')
       end
     end)
   end
@@ -234,6 +239,7 @@ local function check_live(id, s)
     find('3', at_session .. ' ' .. key.berths(s.worker or '?'), '%s, but its berth %s has %s turn %s', s.state,
       tostring(s.berth), b and b.session or 'nothing', b and b.turn or '-')
   end
+  if s.worker then check_lease(s.worker) end
 end
 
 local swept = tonumber(redis.call('HGET', key.cell(), 'swept') or 0)

@@ -13,9 +13,10 @@ place.compared = 8
 -- How often a session is started before it is given up.
 place.attempts = 3
 
--- The session's fields that name its berth.
+-- The session's fields that name its berth; what is said of an earlier attempt is forgotten.
 function place.fields(w, i, b, more)
   more.worker, more.berth, more.turn, more.epoch, more.gateway = w.id, i, b.turn, w.epoch, w.gateway
+  more.message = false
   return more
 end
 

@@ -1,6 +1,7 @@
 -- walk: goes through large collections a slice at a time. Where it is (`at`) fits into a cursor string: the phase; the scan
 -- cursor, name and part of the outer collection; the scan cursor and last member of the inner one. Small collections come as a
 -- whole from one scan, whatever its COUNT, in an order that changes; so each batch is sorted and done in the order of names.
+-- What is spent is spent after a step forward, so that the smallest slice gets on.
 local walk = {}
 
 walk.batch = 20
@@ -20,12 +21,11 @@ function walk.spend(at, n)
 end
 
 -- One scan: the next scan cursor, and the names in order. `step` is 2 where each name comes with a value.
-function walk.scan(at, step, command, ...)
+function walk.scan(step, command, ...)
   local reply = redis.call(command, ...)
   local names = {}
   for n = 1, #reply[2], step do names[#names + 1] = reply[2][n] end
   table.sort(names)
-  walk.spend(at, 1)
   return reply[1], names
 end
 
@@ -43,6 +43,7 @@ function walk.each(at, scan, visit)
       end
     end
     at.inner, at.member = next_cursor, ''
+    walk.spend(at, 1)
   until next_cursor == '0'
   return true
 end
@@ -50,14 +51,14 @@ end
 -- Visits the members of a set (SSCAN) or zset (ZSCAN).
 function walk.members(at, command, k, visit)
   return walk.each(at, function(cursor)
-    return walk.scan(at, command == 'ZSCAN' and 2 or 1, command, k, cursor, 'COUNT', walk.batch)
+    return walk.scan(command == 'ZSCAN' and 2 or 1, command, k, cursor, 'COUNT', walk.batch)
   end, visit)
 end
 
 -- Visits the keys that match a pattern.
 function walk.keyspace(at, pattern, visit)
   return walk.each(at, function(cursor)
-    return walk.scan(at, 1, 'SCAN', cursor, 'MATCH', pattern, 'COUNT', walk.batch)
+    return walk.scan(1, 'SCAN', cursor, 'MATCH', pattern, 'COUNT', walk.batch)
   end, visit)
 end
 
@@ -65,7 +66,7 @@ end
 function walk.names(at, command, k, parts)
   repeat
     if at.left <= 0 then return false end
-    local next_cursor, names = walk.scan(at, 1, command, k, at.outer, 'COUNT', walk.batch)
+    local next_cursor, names = walk.scan(1, command, k, at.outer, 'COUNT', walk.batch)
     for _, name in ipairs(names) do
       if name > at.name then
         at.name, at.part, at.inner, at.member = name, 1, '0', ''
@@ -77,6 +78,7 @@ function walk.names(at, command, k, parts)
       end
     end
     at.outer, at.name, at.part = next_cursor, '', 1
+    walk.spend(at, 1)
   until next_cursor == '0'
   return true
 end

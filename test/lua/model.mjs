@@ -96,7 +96,7 @@ export class Model {
     this.set(w, i, 'taken', { session: s.id });
     this.move(s, 'running', {
       worker: w.id, berth: text(i), turn: text(b.turn), epoch: text(w.epoch), gateway: w.gateway, secret: b.secret,
-      timings: b.timings || undefined, warm: '1', expires: text(this.now + Number(s.timeout_ms)),
+      timings: b.timings || undefined, warm: '1', message: undefined, expires: text(this.now + Number(s.timeout_ms)),
     });
     this.job(w, 'claim', this.about(s, w, i));
   }
@@ -105,7 +105,7 @@ export class Model {
     this.set(w, i, 'starting', { turn: b.turn + 1, profile: s.profile, session: s.id, secret: '', timings: '' });
     this.move(s, 'starting', {
       worker: w.id, berth: text(i), turn: text(b.turn), epoch: text(w.epoch), gateway: w.gateway, secret: undefined,
-      timings: undefined, warm: '0', attempts: text(Number(s.attempts) + 1),
+      timings: undefined, message: undefined, warm: '0', attempts: text(Number(s.attempts) + 1),
     });
     this.job(w, 'start', this.about(s, w, i));
   }

@@ -94,7 +94,7 @@ class Actors {
     if (this.past.length && this.chance(0.07)) return this.pick(this.past.slice(-30)); // a lost answer: the same call again
     const b = this.busy;
     const step = this[this.weighted([
-      [20 * b, 'admit'], [5, 'release'], [4, 'cancel'], [1, 'get'], [1, 'limits'], [2, 'drain'], [8 * this.sweeps, 'sweep'],
+      [20 * b, 'admit'], [5, 'release'], [4, 'cancel'], [1, 'get'], [1.5, 'limits'], [2, 'drain'], [8 * this.sweeps, 'sweep'],
       [this.model.workers.size < this.workers.length ? 8 : 0.8, 'register'], [7 * this.beats, 'heartbeat'], [9, 'reserve'], [8, 'offer'], [1, 'withdraw'],
       [4, 'ready'], [2.5, 'failed'], [5, 'freed'], [18, 'job'], [0.5, 'wrong'],
     ])]();
@@ -130,7 +130,7 @@ class Actors {
     return { verb: 'get', args: [s.id, this.pick(['', s.project, 'blue'])] };
   }
   limits() {
-    return { verb: 'limits', args: [this.pick(PROJECTS), this.pick(['', '-', '0', '3', '8']), this.pick(['', '-', '0', '2', '8'])] };
+    return { verb: 'limits', args: [this.pick(PROJECTS), this.pick(['', '-', '0', '1', '2', '5']), this.pick(['', '-', '0', '2', '8'])] };
   }
   drain() {
     const id = this.worker();
