@@ -110,17 +110,18 @@ static void on_register_reply(void *arg, const redisReply *reply)
 {
     struct worker *w = arg;
     enum err code = redis_code(reply);
-    const char *epoch = redis_str(reply, 1);
+    long long epoch = redis_int(reply, 1, 0);
+    const char *argument = redis_str(reply, 1);
 
     if (w->control.state != CONTROL_REGISTERING)
         return;
-    if (code == ERR_ok && epoch) {
-        registered(w, atoll(epoch));
+    if (code == ERR_ok && epoch > 0) {
+        registered(w, epoch);
         return;
     }
     w->control.state = CONTROL_OFFLINE;
     if (code == ERR_bad_argument)
-        log_error("register_refused", "worker=%s argument=%s", w->id, epoch ? epoch : "?");
+        log_error("register_refused", "worker=%s argument=%s", w->id, argument ? argument : "?");
     else if (code != ERR_redis_unavailable)
         log_error("register_refused", "worker=%s code=%s", w->id, err_name(code));
     arm(w, RETRY_S * (1 + random_unit()));
