@@ -38,15 +38,22 @@ function place.start(s, w, i, b, now)
   jobs.start(w, i, b, s)
 end
 
--- A warm berth of the profile: worker, index; or nil.
-function place.warm(profile, placement)
-  local at = key.warm(profile)
-  local member
-  if placement == 'pack' then
-    member = redis.call('ZRANGE', at, 0, 0)[1]
-  else
-    member = redis.call('ZRANDMEMBER', at)
+-- A number from 0 to n - 1 that the session's id decides: ids are random, and a test can repeat what happened.
+function place.draw(id, n)
+  local h = 0
+  for _, byte in ipairs({ string.byte(id, -6, -1) }) do h = h * 31 + byte end
+  return h % n
+end
+
+-- A warm berth of the session's profile: worker, index; or nil. pack: of the worker that is registered longest; spread: any.
+function place.warm(s, placement)
+  local at, n = key.warm(s.profile), 0
+  if placement == 'spread' then
+    local all = redis.call('ZCARD', at)
+    if all == 0 then return nil end
+    n = place.draw(s.id, all)
   end
+  local member = redis.call('ZRANGE', at, n, n)[1]
   if not member then return nil end
   local id, i = string.match(member, '^(.*)/(%d+)$')
   return worker.load(id), i
@@ -85,7 +92,7 @@ end
 
 -- Places the session if there is any place for it: true, or false with nothing changed.
 function place.now(s, now, placement)
-  local w, i = place.warm(s.profile, placement)
+  local w, i = place.warm(s, placement)
   if w then
     place.claim(s, w, i, berths.get(w, i), now)
     return true

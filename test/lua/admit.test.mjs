@@ -212,6 +212,17 @@ suite('admit', (it) => {
     assert.equal((await c.admit('c0-b', { placement: 'pack' })).worker, 'w2');
   });
 
+  it('spreads warm claims over the workers', async (c) => {
+    for (const n of [1, 2]) {
+      await c.worker(`w${n}`, 6);
+      for (let i = 0; i < 6; i++) await c.warm(`w${n}`, n);
+    }
+    const used = new Set();
+    for (const id of ['qa', 'wb', 'ec', 'rd', 'te', 'yf']) used.add((await c.admit(`c0-${id}`, { placement: 'spread' })).worker);
+    assert.deepEqual([...used].sort(), ['w1', 'w2']);
+    await c.clean();
+  });
+
   it('prefers the worker that starts fewest browsers, then the idlest', async (c) => {
     await c.worker('w1', 4);
     await c.worker('w2', 8);

@@ -18,7 +18,6 @@ export class Model {
     this.projects = new Map(); // id → { limits: {}, tags: {}, seen: Set of states that were ever counted }
     this.vtime = {};
     this.events = []; // of this step
-    this.actual = null; // sessions in Redis after this step: where a random choice fell
   }
 
   // ---- what is where ----
@@ -117,14 +116,11 @@ export class Model {
   }
   place(s, placement) {
     const pack = placement === 'pack';
-    let warm = this.warm(s.profile);
+    const warm = this.warm(s.profile);
     if (warm.length) {
-      if (!pack) {
-        const is = this.actual[s.id];
-        warm = warm.filter((c) => c.w.id === is?.worker && text(c.i) === is?.berth);
-        assert.equal(warm.length, 1, `${s.id} is not on any warm berth`);
-      }
-      this.claim(s, warm[0].w, warm[0].i);
+      const h = [...s.id.slice(-6)].reduce((sum, c) => sum * 31 + c.charCodeAt(0), 0);
+      const { w, i } = warm[pack ? 0 : h % warm.length];
+      this.claim(s, w, i);
       return true;
     }
     const order = (value) => {
@@ -219,9 +215,8 @@ export class Model {
 
   // ---- the scripts ----
   // The answer that a call has to get. `args` as in ARGV.
-  call(verb, args, now, actual) {
+  call(verb, args, now) {
     this.now = now;
-    this.actual = actual;
     this.events = [];
     return this[verb](...args.slice(1));
   }

@@ -278,7 +278,7 @@ export async function run(redis, scripts, seed, steps = STEPS_A_RUN, headers = n
     let expected;
     try {
       if (answer) model.events = [];
-      expected = answer ?? model.call(verb, argv, now, dump.state.sessions);
+      expected = answer ?? model.call(verb, argv, now);
     } catch (e) {
       throw wrong('the model stumbles', e.stack);
     }
@@ -297,7 +297,7 @@ export async function run(redis, scripts, seed, steps = STEPS_A_RUN, headers = n
     const code = `${verb}: ${expected[0]}`;
     stats[code] = (stats[code] ?? 0) + 1;
   }
-  return stats;
+  return { stats, log };
 }
 
 export function readHeaders() {
@@ -322,7 +322,7 @@ export async function runs(connect, scripts, seed, steps, parallel = 3) {
       const n = Math.min(left, STEPS_A_RUN);
       left -= n;
       try {
-        const stats = await run(redis, scripts, next++, n, headers);
+        const { stats } = await run(redis, scripts, next++, n, headers);
         for (const [k, v] of Object.entries(stats)) total[k] = (total[k] ?? 0) + v;
       } catch (e) {
         failed ??= e;

@@ -3,7 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { startRedis, assemble, load } from './fixture.mjs';
-import { runs } from './random.mjs';
+import { run, runs, STEPS_A_RUN } from './random.mjs';
 
 const steps = Number(process.env.BERTH_RANDOM_STEPS ?? 100000);
 const seed = Number(process.env.BERTH_RANDOM_SEED ?? Date.now() % 1000000000);
@@ -15,6 +15,12 @@ before(async () => {
   await load(await server.connect(), scripts);
 });
 after(() => server.stop());
+
+test('a run is decided by its seed', async () => {
+  const redis = await server.connect(20);
+  const first = await run(redis, scripts, seed, STEPS_A_RUN);
+  assert.deepEqual(await run(redis, scripts, seed, STEPS_A_RUN), first);
+});
 
 test(`${steps} random steps from seed ${seed}`, async (t) => {
   const began = performance.now();
