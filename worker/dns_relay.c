@@ -260,6 +260,10 @@ void dns_relay_allow_host(struct dns_relay *r, int allowed)
 
 void dns_relay_reset(struct dns_relay *r)
 {
+    char byte;
+
+    while (recv(r->udp.fd, &byte, 1, 0) >= 0)
+        ; /* what the kernel still holds is the former session's too */
     while (r->pending_count)
         pending_free(r->pending[0]);
     while (r->client_count)
