@@ -13,7 +13,8 @@
 struct gateway;
 
 struct gateway_events {
-    /* n is the number of CDP WebSockets on the berth after the change. */
+    /* n is the number of CDP WebSockets on the berth after the change. gateway_close does not call it: the
+     * owner knows. */
     void (*on_clients)(void *arg, int berth, int n);
     /* A client sent something (rate-limited to about one call a second and berth). */
     void (*on_activity)(void *arg, int berth);

@@ -264,8 +264,7 @@ static void on_client_writable(struct ev_loop *loop, ev_io *w, int events)
 
 /* ---- client to browser ------------------------------------------------------------------------------- */
 
-/* Length of the control frame at data; 0 if its end is not there yet, 1 if it is none (the scan will refuse
- * it). */
+/* Length of the control frame at data; 0 if its end is not there yet, 1 if it is longer than one may be. */
 static size_t control_length(const uint8_t *data, size_t len)
 {
     size_t want;
@@ -334,7 +333,9 @@ static void up_feed(struct gateway_relay *r, uint8_t *data, size_t len)
                     len = at;
                     break;
                 }
-                if (whole > 1 && control_take(r, data + at, whole)) {
+                if (whole == 1)
+                    goto broken;
+                if (control_take(r, data + at, whole)) {
                     browser_write(r, data + from, at - from);
                     from = at += whole;
                     continue;
@@ -342,17 +343,18 @@ static void up_feed(struct gateway_relay *r, uint8_t *data, size_t len)
             }
         }
         n = ws_scan_next(&r->up_scan, data + at, len - at, &piece);
-        if (n < 0) {
-            closing_start(r, CLOSE_PROTOCOL, "not a WebSocket frame");
-            relay_end(r, "client_protocol");
-            return;
-        }
+        if (n < 0)
+            goto broken;
         active |= !(piece.opcode & 0x8);
         at += (size_t)n;
     }
     browser_write(r, data + from, len - from);
     if (active && !r->detached)
         r->on_activity(r->arg);
+    return;
+broken:
+    closing_start(r, CLOSE_PROTOCOL, "not a WebSocket frame");
+    relay_end(r, "client_protocol");
 }
 
 static void on_client_readable(struct ev_loop *loop, ev_io *w, int events)
