@@ -157,6 +157,8 @@ static void open_workers(struct process *p)
             log_fatal("cannot_start", "worker=%s why=%s", id, err);
         p->worker_count++;
     }
+    if (n > 1)
+        log_info("listening", "what=%s port=%d workers=%d", "nothing: a simulated fleet has no gateway", 0, n);
 }
 
 static void read_settings(struct process *p)
