@@ -184,7 +184,9 @@ static void on_jobs_reply(void *arg, const redisReply *reply)
     if (!reply || !w->jobs.redis)
         return; /* the connection was lost; on_jobs_state starts again */
     if (reply->type == REDIS_REPLY_ERROR) {
-        /* NOGROUP: the stream is gone, the lease with it perhaps. */
+        /* NOGROUP: the stream is gone, the lease with it perhaps; when we leave, it goes with our record. */
+        if (w->shutdown.phase != SHUTDOWN_NONE)
+            return;
         log_warn("jobs_unreadable", "worker=%s error=%s", w->id, reply->str);
         control_check(w);
         retry_later(w);

@@ -153,7 +153,9 @@ static void force(struct worker *w, const char *reason)
 
     s->forced = 1;
     ev_timer_stop(w->loop, &s->limit);
-    log_warn("drain_forced", "worker=%s reason=%s taken=%d", w->id, reason, w->counts[BERTH_TAKEN]);
+    /* Nothing to be warned of where nobody is hurt. */
+    log_event(w->counts[BERTH_TAKEN] ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "drain_forced",
+              "worker=%s reason=%s taken=%d", w->id, reason, w->counts[BERTH_TAKEN]);
     if (s->phase != SHUTDOWN_LEAVING)
         enter(w, SHUTDOWN_WAITING, reason);
     for (int i = 0; i < w->capacity; i++) {

@@ -109,7 +109,7 @@ test('make run, real browsers: what it prints works when pasted', { timeout: 300
   assert.match(stdout, /"Browser":\s*"[^"]*Chrom/);
   assert.match(stdout, /^Playwright: Hello from Berth$/m);
   assert.match(stdout, /^Puppeteer: Hello from Berth$/m);
-  assert.match(stdout, /^c0-[a-z2-7]{24} (ending|ended)$/m);
+  assert.match(stdout, /^released \(HTTP 20\d\)$/m);
 
   // Ctrl-C while a session runs ends it too.
   await fetch(`${run.url}/v1/sessions`, { method: 'POST', body: '{"keepAlive":true}', headers: { 'content-type': 'application/json' } });
