@@ -16,12 +16,15 @@
 #include "child.h"
 #include "egress.h"
 #include "host_lock.h"
+#include "net_if.h"
 
-#define NETNS_DIR  "/run/netns"
-#define LIMIT_MS   60000
-#define HASH_CHARS 6
-#define ID_CHARS   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-#define OTHERS_MAX 64 /* dead workers cleaned up after at one opening */
+#define NETNS_DIR    "/run/netns"
+#define FORWARD_NOTE "/run/berth-forwarding" /* interfaces, one a line */
+#define UPLINKS_MAX  32
+#define LIMIT_MS     60000
+#define HASH_CHARS   6
+#define ID_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define OTHERS_MAX   64 /* dead workers cleaned up after at one opening */
 
 static const char *const firewall_chains[] = {"FORWARD", "INPUT"};
 
@@ -204,7 +207,30 @@ void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id)
         clean_if_dead(ip, nft, ids[i]);
 }
 
-int net_clean_others(void)
+/* ---- forwarding ---- */
+
+void net_clean_forward(void)
+{
+    char uplinks[UPLINKS_MAX][16];
+    int count = net_if_uplinks(uplinks, UPLINKS_MAX);
+    FILE *note = fopen(FORWARD_NOTE, "ae");
+
+    for (int i = 0; i < count; i++) {
+        if (net_if_get_sysctl("ipv4/conf/%s/forwarding", uplinks[i]) == 1)
+            continue;
+        if (net_if_sysctl("ipv4/conf/%s/forwarding", uplinks[i], 1) != 0) {
+            log_warn("forwarding_failed", "interface=%s error=%s", uplinks[i], strerror(errno));
+            continue;
+        }
+        log_info("forwarding_on", "interface=%s", uplinks[i]);
+        if (note)
+            fprintf(note, "%s\n", uplinks[i]);
+    }
+    if (note && (fclose(note) != 0))
+        log_warn("forwarding_not_noted", "path=%s error=%s", FORWARD_NOTE, strerror(errno));
+}
+
+static int any_interfaces(void)
 {
     DIR *d = opendir("/sys/class/net");
     struct dirent *e;
@@ -215,4 +241,20 @@ int net_clean_others(void)
     if (d)
         closedir(d);
     return n;
+}
+
+void net_clean_unforward(void)
+{
+    char name[32];
+    FILE *note = any_interfaces() ? NULL : fopen(FORWARD_NOTE, "re");
+
+    if (!note)
+        return;
+    while (fgets(name, sizeof(name), note)) {
+        name[strcspn(name, "\n")] = '\0';
+        if (*name && !strchr(name, '/'))
+            net_if_sysctl("ipv4/conf/%s/forwarding", name, 0);
+    }
+    fclose(note);
+    unlink(FORWARD_NOTE);
 }

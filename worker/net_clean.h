@@ -14,8 +14,11 @@ void net_clean_names(const char *worker_id, char table[96], char if_pattern[16])
 void net_clean_worker(const char *ip, const char *nft, const char *worker_id);
 /* The same for own_id and for every worker that has namespaces but is not alive any more. */
 void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id);
-/* How many interfaces workers have on this host. */
-int net_clean_others(void);
+/* Turns forwarding on where replies from outside come in (elsewhere the host stays as it is), and notes
+ * where, so that it is turned off again when the last worker's networks are gone, also if the one that turned
+ * it on was killed. */
+void net_clean_forward(void);
+void net_clean_unforward(void); /* does nothing while any worker has interfaces */
 /* Where the host's own firewall (iptables' chains, as Docker and ufw leave them) drops what it does not know:
  * lets these interfaces pass there. The worker's own table has judged them already. */
 void net_clean_open_firewall(const char *nft, const char *if_pattern);

@@ -23,7 +23,6 @@
 #include "net_if.h"
 
 #define NETWORKS_MAX 4096
-#define UPLINKS_MAX  32
 #define BLOCK_PREFIX 30
 #define LOCK_WAIT_MS 60000
 #define DNS_PORT     53
@@ -50,8 +49,6 @@ struct net_pool {
     struct egress_table table;
     unsigned char policy_made[EGRESS_POLICIES_MAX]; /* its chains are in the table */
     struct berth_net *berths;
-    char uplinks[UPLINKS_MAX][16]; /* on which forwarding was turned on here */
-    int uplink_count;
 };
 
 /* ---- namespaces ---- */
@@ -240,24 +237,6 @@ static int guard_port(struct net_pool *p, int berth, const struct buf *rules, ch
     return status == 0 ? 0 : -1;
 }
 
-/* Replies come in over the uplinks, so these have to forward; elsewhere the host stays as it is. */
-static void turn_on_forwarding(struct net_pool *p)
-{
-    char uplinks[UPLINKS_MAX][16];
-    int count = net_if_uplinks(uplinks, UPLINKS_MAX);
-
-    for (int i = 0; i < count; i++) {
-        if (net_if_get_sysctl("ipv4/conf/%s/forwarding", uplinks[i]) == 1)
-            continue;
-        if (net_if_sysctl("ipv4/conf/%s/forwarding", uplinks[i], 1) != 0) {
-            log_warn("forwarding_failed", "interface=%s error=%s", uplinks[i], strerror(errno));
-            continue;
-        }
-        memcpy(p->uplinks[p->uplink_count++], uplinks[i], 16);
-        log_info("forwarding_on", "interface=%s", uplinks[i]);
-    }
-}
-
 /* Under the host-wide lock: everything that looks at other workers' networks. */
 static int build(struct net_pool *p, char *err, size_t errlen)
 {
@@ -272,7 +251,7 @@ static int build(struct net_pool *p, char *err, size_t errlen)
     if (run(p->nft, "-f", &rules, 10000, err, errlen) != 0 || make_links(p, err, errlen) != 0)
         goto cleanup;
     net_clean_open_firewall(p->nft, p->table.if_pattern);
-    turn_on_forwarding(p);
+    net_clean_forward();
     rules.len = 0;
     egress_rules_inside(&rules, p->cdp_port);
     for (int i = 0; i < p->table.berth_count; i++) {
@@ -447,9 +426,7 @@ void net_pool_free(struct net_pool *p)
     }
     if (p->host_ns >= 0)
         net_clean_worker(p->ip, p->nft, p->worker_id);
-    /* Other workers may need what this one turned on; the last one turns it off. */
-    for (int i = 0; i < p->uplink_count && !net_clean_others(); i++)
-        net_if_sysctl("ipv4/conf/%s/forwarding", p->uplinks[i], 0);
+    net_clean_unforward();
     if (lock >= 0)
         close(lock);
     if (p->host_ns >= 0)
