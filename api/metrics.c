@@ -30,7 +30,7 @@ struct request_count {
 };
 
 struct route_time {
-    const char *route;
+    const char *route, *method;
     struct histogram times;
 };
 
@@ -99,12 +99,13 @@ void metrics_request(struct metrics *m, const char *route, const char *method, i
     }
     m->requests[i].n++;
     for (i = 0; i < m->routes_n; i++)
-        if (!strcmp(m->routes[i].route, route))
+        if (!strcmp(m->routes[i].route, route) && !strcmp(m->routes[i].method, method))
             break;
     if (i == m->routes_n) {
         m->routes = mem_realloc(m->routes, ++m->routes_n * sizeof *m->routes);
         memset(&m->routes[i], 0, sizeof m->routes[i]);
         m->routes[i].route = route;
+        m->routes[i].method = method;
     }
     observe(&m->routes[i].times, ms);
 }
@@ -194,7 +195,8 @@ static void print_requests(const struct metrics *m, struct buf *out)
                  (unsigned long long)m->requests[i].n);
     head(out, "berth_http_request_duration_seconds", "histogram", "From a request's last byte to its reply.");
     for (i = 0; i < m->routes_n; i++) {
-        snprintf(labels, sizeof labels, "route=\"%s\",", m->routes[i].route);
+        snprintf(labels, sizeof labels, "route=\"%s\",method=\"%s\",", m->routes[i].route,
+                 m->routes[i].method);
         print_histogram(out, "berth_http_request_duration_seconds", labels, &m->routes[i].times);
     }
 }
