@@ -223,11 +223,13 @@ static void client_receive(struct cdp_client *c)
 
     client_enter(c);
     result = wslay_event_recv(c->ws);
-    client_flush(c);
     if (result != 0)
         client_end(c, "the browser closed the connection");
-    else if (wslay_event_get_close_received(c->ws))
+    client_flush(c);
+    if (wslay_event_get_close_received(c->ws))
         client_end(c, "the browser closed the WebSocket");
+    else if (!wslay_event_want_read(c->ws)) /* wslay has given up on it */
+        client_end(c, "the browser sent a wrong or too large frame");
     client_leave(c);
 }
 

@@ -157,8 +157,8 @@ static void client_relay(struct gateway_client *c, const struct cdp_http_reply *
     }
     g->stats.connections++;
     b->clients++;
-    log_info("gateway_client_open", "berth=%d peer=%s request=%s clients=%d", b->index, c->peer, request,
-             b->clients);
+    log_debug("gateway_client_open", "berth=%d peer=%s request=%s clients=%d", b->index, c->peer, request,
+              b->clients);
     g->config.events.on_clients(g->config.events.arg, b->index, b->clients);
 }
 

@@ -156,7 +156,7 @@ static void browser_lost(struct gateway_relay *r)
             closing_finish(r);
     } else if (r->browser_closing) {
         closing_start(r, 0, NULL);
-        relay_end(r, "browser_closed");
+        relay_end(r, r->client_closing ? "client_closed" : "browser_closed");
     } else if (r->client_closing) {
         /* The browser has not answered the client's close frame: the answer is the client's own code. */
         closing_start(r, r->close_code, "");
