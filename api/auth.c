@@ -234,7 +234,7 @@ size_t auth_count(const struct auth *a)
 
 static const struct principal *find(const struct keyring *r, const char *key)
 {
-    struct key probe;
+    struct key probe = {0};
     const struct key *found;
 
     random_sha256_hex(key, strlen(key), probe.digest);

@@ -108,7 +108,7 @@ void call_script(struct call *c, call_reply_fn *cb, enum script s, const char *c
     size_t lens[ARGS_MAX];
     int n;
 
-    for (n = 0; argv[n] && n < ARGS_MAX; n++) {
+    for (n = 0; n < ARGS_MAX && argv[n]; n++) {
         args[n] = argv[n];
         lens[n] = strlen(argv[n]);
     }

@@ -84,7 +84,7 @@ static void finish(struct fetch_job *j, CURLcode result)
     job_free(j);
     if (on_connect)
         on_connect(arg, fd);
-    else
+    if (on_get)
         on_get(arg, (int)status, body.data ? body.data : "", body.len);
     buf_cleanup(&body);
 }

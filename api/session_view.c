@@ -101,17 +101,14 @@ static void add_time(struct buf *b, const char *name, long long ms)
 
 static long long latest(const struct session *s)
 {
+    const long long times[] = {s->queued, s->starting, s->running, s->ending, s->ended};
     long long at = s->created;
+    size_t i;
 
-#define F(name)                                                                                              \
-    if (s->name > at)                                                                                        \
-        at = s->name;
-    F(queued)
-    F(starting)
-    F(running)
-    F(ending) F(ended)
-#undef F
-        return at;
+    for (i = 0; i < sizeof times / sizeof *times; i++)
+        if (times[i] > at)
+            at = times[i];
+    return at;
 }
 
 void session_add_gateway_http(struct buf *out, const struct session *s)

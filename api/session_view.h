@@ -65,7 +65,7 @@ void session_add_connect_url(struct buf *out, const struct session *s, const str
 /* Where the worker's gateway serves the session over HTTP: http://host:port/s/<secret>. */
 void session_add_gateway_http(struct buf *out, const struct session *s);
 /* A JSON object. */
-void session_add_json(struct buf *out, const struct session *s, const struct session_view *v);
+void session_add_json(struct buf *b, const struct session *s, const struct session_view *v);
 /* [{"state","at","reason"} …], in the order in which the states were entered. */
 void session_add_events(struct buf *out, const struct session *s);
 

@@ -21,7 +21,7 @@ void waits_hint(struct waits *w, const char *channel);
 void waits_kick(struct waits *w);
 
 struct waiter *wait_add(struct waits *w, const char *session, wait_look_fn *cb, void *arg) MUST_USE;
-void wait_remove(struct waiter *waiter);
+void wait_remove(struct waiter *one);
 /* How many wait for this session here. */
 int wait_count(const struct waits *w, const char *session);
 
