@@ -195,7 +195,7 @@ static void on_query(struct ev_loop *loop, ev_io *w, int revents)
     (void)loop;
     (void)revents;
     for (int i = 0; i < READS_A_TURN && r->pending_count < DNS_RELAY_UDP_MAX; i++) {
-        struct sockaddr_in from;
+        struct sockaddr_in from = {0};
         socklen_t from_len = sizeof(from);
         ssize_t n = recvfrom(w->fd, message, sizeof(message), MSG_TRUNC, (struct sockaddr *)&from, &from_len);
 

@@ -1,7 +1,10 @@
 /* profile.h: a named way to run a browser, from BERTH_PROFILES (JSON) or the built-in "default".
  *
- * File: {"profiles":[{"name":"default","driver":"process","warm":2,"memoryMb":1024,"cpus":2,"pids":512,"shmMb":256,"tmpMb":512,
- *                     "browser":"/path","args":["--flag"],"egressAllow":["10.1.0.0/16","host"],"simStartMs":50,"simFailPercent":0}]} */
+ * File: {"profiles":[{"name":"default","driver":"process","warm":2,"memoryMb":1024,"cpus":2,"pids":512,
+ *   "shmMb":256,"tmpMb":512,"browser":"/path","args":["--flag"],"egressAllow":["10.1.0.0/16","host"],
+ *   "simStartMs":50,"simFailPercent":0}]}
+ * Only the name is required. What is missing comes from the settings (driver, warm of "default", browser,
+ * simStartMs, simFailPercent) or is as above; egressAllow adds to BERTH_EGRESS_ALLOW. */
 #ifndef BERTH_PROFILE_H
 #define BERTH_PROFILE_H
 #include <stddef.h>
@@ -13,8 +16,8 @@
 struct profile {
     char *name;
     char *driver;
-    int warm;            /* browsers kept warm */
-    int memory_mb;       /* of the whole browser, cgroup limit */
+    int warm;      /* browsers kept warm */
+    int memory_mb; /* of the whole browser, cgroup limit */
     double cpus;
     int pids;
     int shm_mb, tmp_mb;  /* sizes of /dev/shm and of /tmp with the profile directory */
