@@ -29,6 +29,9 @@ static int remove_file(void **state)
     return unlink(path);
 }
 
+static const char two_alike[] = "{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"]},"
+                                "{\"hash\":\"%1\",\"project\":\"q\",\"scopes\":[\"read\"]}]}";
+
 /* Writes a file; %1 and %2 in the text become hashes of the keys "one" and "two". */
 static void write_file(const char *text)
 {
@@ -121,8 +124,7 @@ static void test_bad_files(void **state)
         "{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"],\"name\":5}]}",
         "{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"],\"concurrency\":-1}]}",
         "{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"],\"queue\":1.5}]}",
-        "{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"]},"
-        "{\"hash\":\"%1\",\"project\":\"q\",\"scopes\":[\"read\"]}]}",
+        two_alike,
     };
     char err[256];
     struct principal who;
