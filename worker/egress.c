@@ -268,11 +268,11 @@ void egress_rules_delete(struct buf *out, const char *table_name)
     buf_addf(out, "add table inet %s\ndelete table inet %s\n", table_name, table_name);
 }
 
-void egress_rules_inside(struct buf *out, int cdp_port)
+void egress_rules_inside(struct buf *out, int cdp_port, unsigned uid)
 {
     buf_addf(
         out,
         "table inet berth {\n  chain output {\n    type filter hook output priority filter; policy accept;\n"
-        "    tcp dport %d meta skuid != 0 reject with tcp reset\n  }\n}\n",
-        cdp_port);
+        "    tcp dport %d meta skuid != %u reject with tcp reset\n  }\n}\n",
+        cdp_port, uid);
 }

@@ -64,7 +64,7 @@ void egress_rules_create(struct buf *out, const struct egress_table *t);
 void egress_rules_switch(struct buf *out, const struct egress_table *t, int berth, int policy,
                          int with_chains);
 void egress_rules_delete(struct buf *out, const char *table_name);
-/* Inside a berth's namespace: only root (the worker) may open connections to the debugging port. */
-void egress_rules_inside(struct buf *out, int cdp_port);
+/* Inside a berth's namespace: only this user (the worker) may open connections to the debugging port. */
+void egress_rules_inside(struct buf *out, int cdp_port, unsigned uid);
 
 #endif

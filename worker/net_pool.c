@@ -222,7 +222,7 @@ fail:
     return -1;
 }
 
-/* Only root may connect to the debugging port: pages cannot drive their own browser. */
+/* Only the worker may connect to the debugging port: pages cannot drive their own browser. */
 static int guard_port(struct net_pool *p, int berth, const struct buf *rules, char *err, size_t errlen)
 {
     char *argv[] = {p->nft, (char *)"-f", (char *)"-", NULL};
@@ -253,7 +253,7 @@ static int build(struct net_pool *p, char *err, size_t errlen)
     net_clean_open_firewall(p->nft, p->table.if_pattern);
     net_clean_forward();
     rules.len = 0;
-    egress_rules_inside(&rules, p->cdp_port);
+    egress_rules_inside(&rules, p->cdp_port, geteuid());
     for (int i = 0; i < p->table.berth_count; i++) {
         if (set_up(p, i, err, errlen) != 0 || guard_port(p, i, &rules, err, errlen) != 0)
             goto cleanup;

@@ -19,7 +19,7 @@ struct net_pool_config {
     int berths;
     const char *cidr;         /* BERTH_NET */
     const char *egress_allow; /* the policy berths begin with: BERTH_EGRESS_ALLOW */
-    int cdp_port;             /* inside, only root may connect to it */
+    int cdp_port;             /* inside, only the worker may connect to it */
 };
 
 /* NULL with a sentence in err that says what is missing. Blocks: for opening. */

@@ -112,7 +112,7 @@ static void test_nft_accepts(void **state)
     if (child_run(argv, rules.data, &output, 10000) != 0)
         fail_msg("nft: %s", output.data);
     rules.len = 0;
-    egress_rules_inside(&rules, 9222);
+    egress_rules_inside(&rules, 9222, 0);
     assert_int_equal(child_run(argv, rules.data, &output, 10000), 0);
     buf_cleanup(&rules);
     buf_cleanup(&output);
