@@ -228,7 +228,8 @@ struct gateway *gateway_new(const struct gateway_config *config, char *err, unsi
                  config->public_url);
         goto failed;
     }
-    log_info("listening", "what=gateway listen=%s port=%d url=%s", config->listen, http_server_port(g->server), g->url);
+    log_info("listening", "what=gateway listen=%s port=%d url=%s", config->listen,
+             http_server_port(g->server), g->url);
     return g;
 failed:
     gateway_free(g);
