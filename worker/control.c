@@ -101,6 +101,7 @@ static void registered(struct worker *w, long long epoch)
         redis_script(w->redis, on_redrain_reply, w, SCRIPT_drain, w->id, "drain", text,
                      w->settings->placement, NULL);
     }
+    shutdown_registered(w);
     /* Not all of a fleet in step. */
     arm(w, interval_s(w) * (0.5 + random_unit() / 2));
     pool_kick(w);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -158,7 +157,8 @@ static void open_workers(struct process *p)
         p->worker_count++;
     }
     if (n > 1)
-        log_info("listening", "what=%s port=%d workers=%d", "nothing: a simulated fleet has no gateway", 0, n);
+        log_info("listening", "what=%s port=%d workers=%d", "nothing: a simulated fleet has no gateway", 0,
+                 n);
 }
 
 static void read_settings(struct process *p)
@@ -216,8 +216,6 @@ int main(int argc, char **argv)
     read_settings(&p);
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
-    /* What a browser leaves behind comes to this process, which reaps it. */
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     p.loop = ev_default_loop(EVFLAG_AUTO);
     if (!p.loop)
         log_fatal("cannot_start", "why=%s", "no event loop");

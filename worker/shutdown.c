@@ -170,22 +170,27 @@ static void force(struct worker *w, const char *reason)
     shutdown_check(w);
 }
 
+static void ask(struct worker *w)
+{
+    char epoch[24];
+
+    snprintf(epoch, sizeof(epoch), "%lld", w->control.epoch);
+    redis_script(w->redis, on_drain_reply, w, SCRIPT_drain, w->id, "drain", epoch, w->settings->placement,
+                 NULL);
+}
+
 static void begin(struct worker *w)
 {
     struct shutdown *s = &w->shutdown;
-    char epoch[24];
 
     s->begun = clock_mono_ms();
     enter(w, SHUTDOWN_ASKING, "signal");
     arm(w, &s->limit, w->settings->worker_drain_timeout / 1000.0);
-    if (w->control.state != CONTROL_REGISTERED) {
-        wait_empty(w, "not_registered", 1);
-        return;
-    }
-    snprintf(epoch, sizeof(epoch), "%lld", w->control.epoch);
-    redis_script(w->redis, on_drain_reply, w, SCRIPT_drain, w->id, "drain", epoch, w->settings->placement,
-                 NULL);
     arm(w, &s->step, ASK_S);
+    if (w->control.state == CONTROL_REGISTERED)
+        ask(w);
+    else if (w->control.state != CONTROL_REGISTERING) /* then shutdown_registered asks */
+        wait_empty(w, "not_registered", 1);
 }
 
 static void on_step_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -239,6 +244,12 @@ void shutdown_signal(struct worker *w)
         begin(w);
     else if (w->shutdown.phase != SHUTDOWN_DONE && !w->shutdown.forced)
         force(w, "second_signal");
+}
+
+void shutdown_registered(struct worker *w)
+{
+    if (w->shutdown.phase == SHUTDOWN_ASKING)
+        ask(w);
 }
 
 void shutdown_stale(struct worker *w)

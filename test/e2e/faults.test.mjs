@@ -33,7 +33,7 @@ async function running(stack, n, body = { keepAlive: true }) {
 
 test('kill -9 of an API: its sessions end, the other API serves on', { timeout: 120000 }, async (t) => {
   const stack = await startStack(t, { apis: 2, env: sim, workers: [{}, {}] });
-  const crowd = new Crowd(stack, { clients: 30, hold: 150, url: (i) => stack.apis[i % 2].url });
+  const crowd = new Crowd(t, stack, { clients: 30, hold: 150, url: (i) => stack.apis[i % 2].url });
   await crowd.served(40);
   await waitFor(async () => (await stack.sessions('queued')).length > 0, { what: 'waiting sessions', every: 5 });
   await stack.apis[0].kill();
@@ -50,13 +50,13 @@ test('kill -9 of an API: its sessions end, the other API serves on', { timeout: 
 test('kill -9 of a worker: its sessions end as worker_lost, those that start or wait are served by others', { timeout: 120000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}, {}] });
   const kept = await running(stack, 6);
-  const crowd = new Crowd(stack, { clients: 20, hold: 100 });
+  const crowd = new Crowd(t, stack, { clients: 20, hold: 100 });
   await crowd.served(30);
   await stack.workers[0].kill();
   await waitFor(async () => (await stack.redis.zcard(stack.key('workers'))) === 1, { what: 'the lease to end' });
   await crowd.served(30);
   await stack.workers[0].restart();
-  await stack.workers[0].ready();
+  await stack.workers[0].ready({ warm: 0 }); // the queue takes every browser before it is warm
   await crowd.served(30);
   await crowd.stop();
   for (const session of kept) {
@@ -87,13 +87,13 @@ test('a killed worker that is back before its lease ends starts anew', { timeout
 
 test('a worker that was frozen for longer than its lease changes nothing when it comes back', { timeout: 120000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}, {}] });
-  const crowd = new Crowd(stack, { clients: 16, hold: 100 });
+  const crowd = new Crowd(t, stack, { clients: 16, hold: 100 });
   await crowd.served(20);
   process.kill(stack.workers[0].pid, 'SIGSTOP');
   await waitFor(async () => (await stack.redis.zcard(stack.key('workers'))) === 1, { what: 'the lease to end' });
   await crowd.served(20);
   process.kill(stack.workers[0].pid, 'SIGCONT');
-  await stack.workers[0].ready();
+  await stack.workers[0].ready({ warm: 0 });
   await crowd.served(20);
   await crowd.stop();
   await allAtRest(stack, crowd);
@@ -102,7 +102,7 @@ test('a worker that was frozen for longer than its lease changes nothing when it
 test('kill -9 of Redis (AOF): nothing acknowledged is lost, all recover by themselves', { timeout: 120000 }, async (t) => {
   const stack = await startStack(t, { redis: { aof: true }, env: sim, workers: [{}, {}] });
   const kept = await running(stack, 3);
-  const crowd = new Crowd(stack, { clients: 20, hold: 100 });
+  const crowd = new Crowd(t, stack, { clients: 20, hold: 100 });
   await crowd.served(30);
   await stack.redisServer.kill();
   const away = await waitFor(
@@ -221,7 +221,7 @@ test('drain and undrain through the API', { timeout: 60000 }, async (t) => {
 
 test('starts that fail: every client gets a session or is told', { timeout: 120000 }, async (t) => {
   const stack = await startStack(t, { env: { ...sim, BERTH_SIM_FAIL: 30, BERTH_WARM: 0 }, workers: [{}, {}] });
-  const crowd = new Crowd(stack, { clients: 8, hold: 20 });
+  const crowd = new Crowd(t, stack, { clients: 8, hold: 20 });
   await crowd.served(60, 60000);
   await crowd.stop();
   const odd = crowd.answers.filter((a) => !a.id && a.code !== 'start_failed');

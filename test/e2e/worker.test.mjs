@@ -3,6 +3,9 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startStack, waitFor } from './harness.mjs';
 import { Cdp } from './cdp.mjs';
 
@@ -447,6 +450,44 @@ test('SIGTERM while Redis hangs: it ends by itself', async (t) => {
   const { code, forced } = await ended;
   process.kill(stack.redisServer.pid, 'SIGCONT');
   assert.deepEqual([code, forced], [0, false]);
+});
+
+test('a session of another profile takes a warm place when no free one is left', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'berth-profiles-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const profiles = [
+    { name: 'default', driver: 'sim', warm: 2, simStartMs: 20 },
+    { name: 'other', driver: 'sim', warm: 0, simStartMs: 20 },
+  ];
+  writeFileSync(join(dir, 'profiles.json'), JSON.stringify({ profiles }));
+  const stack = await start(t, { BERTH_BERTHS: 2, BERTH_WARM: 2, BERTH_PROFILES: join(dir, 'profiles.json') });
+  const other = await admit(stack, { profile: 'other' });
+  assert.equal(other.state, 'starting');
+  assert.equal(other.turn, '2');
+  await state(stack, other.id, 'running');
+  await stack.workers[0].logged(new RegExp(`session=${other.id} from=idle to=starting`));
+  const own = await admit(stack);
+  assert.equal(own.state, 'running');
+  await release(stack, other.id);
+  await release(stack, own.id);
+  await settled(stack, { warm: 2, free: 0 });
+});
+
+test('under pressure no browser is started, neither for the pool nor for sessions', async (t) => {
+  const stack = await start(t, { BERTH_PRESSURE_MEM: 1 }, { wait: false });
+  const key = stack.key(`worker:${stack.workers[0].id}`);
+  await waitFor(async () => (await stack.redis.hget(key, 'pressure')) === '1', { what: 'pressure in Redis' });
+  const session = await admit(stack, { wait: 60000 });
+  assert.equal(session.state, 'queued');
+  await settled(stack, { warm: 0, starting: 0 });
+  await release(stack, session.id, 'cancelled');
+});
+
+test('SIGTERM right after the start', async (t) => {
+  const stack = await start(t, {}, { wait: false });
+  const { code } = await stack.workers[0].term();
+  assert.equal(code, 0);
+  assert.equal(await stack.redis.zcard(stack.key('workers')), 0);
 });
 
 test('browsers that waited warm for too long are replaced one at a time', async (t) => {
