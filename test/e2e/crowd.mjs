@@ -5,11 +5,12 @@ import { waitFor } from './harness.mjs';
 
 export class Crowd {
   /** url(i): the API that client i talks to now. hold: ms a client keeps its session. */
-  constructor(stack, { clients = 12, hold = 50, url = () => stack.url, body = {} } = {}) {
+  constructor(t, stack, { clients = 12, hold = 50, url = () => stack.url, body = {} } = {}) {
     Object.assign(this, { stack, clients, hold, url, body });
     this.answers = []; // { status | error, id, ms } of each create
     this.acknowledged = new Set();
     this.going = true;
+    t.after(() => this.stop());
     this.loops = Array.from({ length: clients }, (_, i) => this.#client(i));
   }
 
@@ -43,7 +44,7 @@ export class Crowd {
 
   async #release(i, id) {
     // A release that gets no answer is tried again, as a careful client does; 404 and 410 are answers.
-    for (let tries = 0; tries < 100; tries++) {
+    for (let tries = 0; tries < 100 && (this.going || tries < 5); tries++) {
       try {
         const { status } = await this.stack.request('DELETE', `/v1/sessions/${id}`, undefined, {}, { url: this.url(i) });
         if (status < 500) return;
