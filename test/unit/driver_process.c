@@ -275,6 +275,14 @@ static int try_connect(int berth, struct in_addr to, int port)
     return result;
 }
 
+/* Refused at once; or, on a host without a way to the internet, unreachable. */
+static void assert_refused(int berth, uint32_t to, int port)
+{
+    int result = try_connect(berth, (struct in_addr){htonl(to)}, port);
+
+    assert_true(result == ECONNREFUSED || result == ENETUNREACH || result == EHOSTUNREACH);
+}
+
 static int listen_on(in_addr_t address, int *port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
@@ -446,9 +454,8 @@ static void test_egress(void **state)
     assert_int_equal(try_connect(0, host_end(0), port), ECONNREFUSED);
     assert_int_equal(try_connect(0, host_end(0), any_port), ECONNREFUSED);
     assert_int_equal(try_connect(0, host_end(1), any_port), ECONNREFUSED);
-    assert_int_equal(try_connect(0, (struct in_addr){htonl(0xA9FEA9FE)}, 80),
-                     ECONNREFUSED); /* 169.254.169.254 */
-    assert_int_equal(try_connect(0, (struct in_addr){htonl(0xC0A80101)}, 80), ECONNREFUSED); /* 192.168.1.1 */
+    assert_refused(0, 0xA9FEA9FE, 80); /* 169.254.169.254 */
+    assert_refused(0, 0xC0A80101, 80); /* 192.168.1.1 */
     stop_and_wait(0);
     /* The same berth for a profile that may reach the host; the other one still may not. */
     open.egress_allow = host;
