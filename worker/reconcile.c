@@ -14,19 +14,55 @@
 #define SECOND_S 5.0
 #define EVERY_S  30.0
 
-static const char *const names[] = {"fine", "ghost", "orphan", "rewound"};
+static const char *const names[] = {"fine", "ghost", "orphan", "unheard", "rewound"};
+static const char *const states[REDIS_STATES] = {"free", "starting", "warm", "taken", "cleaning"};
 
 int reconcile_parse(const char *text, struct reconcile_record *out)
 {
-    const char *bar = strchr(text, '|');
+    size_t word = strcspn(text, "|"), len;
+    const char *session;
     char *end;
 
-    if (!bar)
+    memset(out, 0, sizeof(*out));
+    while (out->state < REDIS_STATES &&
+           (strlen(states[out->state]) != word || strncmp(text, states[out->state], word) != 0))
+        out->state++;
+    if (out->state == REDIS_STATES || text[word] != '|')
         return -1;
-    out->free = bar - text == 4 && memcmp(text, "free", 4) == 0;
-    out->cleaning = bar - text == 8 && memcmp(text, "cleaning", 8) == 0;
-    out->turn = strtoll(bar + 1, &end, 10);
-    return end > bar + 1 && *end == '|' && out->turn >= 0 ? 0 : -1;
+    out->turn = strtoll(text + word + 1, &end, 10);
+    if (end == text + word + 1 || *end != '|' || out->turn < 0)
+        return -1;
+    session = strchr(end + 1, '|');
+    if (!session)
+        return -1;
+    len = strcspn(++session, "|");
+    if (len >= sizeof(out->session))
+        return -1;
+    memcpy(out->session, session, len);
+    return 0;
+}
+
+/* The same turn is here and in Redis. */
+static enum reconcile_verdict judge_live(const struct berth *b, const struct reconcile_record *r)
+{
+    int ours = strcmp(b->order.session, r->session) == 0;
+
+    switch (r->state) {
+    case REDIS_STARTING:
+        if (!ours)
+            return RECONCILE_GHOST;
+        return b->state == BERTH_WARM || b->state == BERTH_TAKEN ? RECONCILE_UNHEARD : RECONCILE_FINE;
+    case REDIS_WARM:
+        /* A session had it of which Redis has lost the memory: nobody else may get this browser. */
+        return b->state == BERTH_TAKEN ? RECONCILE_GHOST : RECONCILE_FINE;
+    case REDIS_TAKEN:
+        return b->state == BERTH_TAKEN && !ours ? RECONCILE_GHOST : RECONCILE_FINE;
+    case REDIS_FREE:
+    case REDIS_CLEANING:
+    case REDIS_STATES:
+        break;
+    }
+    return RECONCILE_GHOST;
 }
 
 enum reconcile_verdict reconcile_judge(const struct berth *b, const struct reconcile_record *r)
@@ -35,12 +71,12 @@ enum reconcile_verdict reconcile_judge(const struct berth *b, const struct recon
 
     if (r->turn < b->seen)
         return RECONCILE_REWOUND;
-    if (r->free)
+    if (r->state == REDIS_FREE)
         return live ? RECONCILE_ORPHAN : RECONCILE_FINE;
     if (b->next && b->next->turn == r->turn)
         return RECONCILE_FINE;
     if (live && b->order.turn == r->turn)
-        return r->cleaning ? RECONCILE_GHOST : RECONCILE_FINE;
+        return judge_live(b, r);
     if (b->state == BERTH_CLEANING && b->free_turn == r->turn)
         return RECONCILE_FINE;
     return RECONCILE_GHOST;
@@ -48,8 +84,17 @@ enum reconcile_verdict reconcile_judge(const struct berth *b, const struct recon
 
 static void act(struct berth *b, const struct reconcile_record *r, enum reconcile_verdict v)
 {
-    log_warn("reconcile", "worker=%s berth=%d state=%s turn=%lld seen=%lld redis_turn=%lld verdict=%s",
-             b->worker->id, b->index, berth_state_name(b->state), b->order.turn, b->seen, r->turn, names[v]);
+    log_warn("reconcile",
+             "worker=%s berth=%d state=%s turn=%lld seen=%lld redis_state=%s redis_turn=%lld verdict=%s",
+             b->worker->id, b->index, berth_state_name(b->state), b->order.turn, b->seen, states[r->state],
+             r->turn, names[v]);
+    if (v == RECONCILE_UNHEARD) {
+        if (b->state == BERTH_WARM)
+            report_offer(b);
+        else
+            report_ready(b);
+        return;
+    }
     if (berth_is_live(b) && (v == RECONCILE_ORPHAN || b->order.turn != r->turn))
         turn_abort(b, "worker_lost");
     if (v == RECONCILE_GHOST)

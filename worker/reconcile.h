@@ -16,16 +16,21 @@ struct reconcile {
 
 enum reconcile_verdict {
     RECONCILE_FINE,
-    RECONCILE_GHOST,  /* Redis has a turn here that this worker does not run (or should not): stop it, say
-                         `freed` */
-    RECONCILE_ORPHAN, /* this worker runs a turn that Redis does not know: stop it */
-    RECONCILE_REWOUND /* Redis has forgotten turns: it restarted without its last second */
+    RECONCILE_GHOST,   /* Redis has a turn here that this worker does not run (or should not): stop it, say
+                          `freed` */
+    RECONCILE_ORPHAN,  /* this worker runs a turn that Redis does not know: stop it */
+    RECONCILE_UNHEARD, /* this worker has said that the browser is up, and Redis does not know: say it again
+                        */
+    RECONCILE_REWOUND  /* Redis has forgotten turns: it restarted without its last second */
 };
+
+enum reconcile_state { REDIS_FREE, REDIS_STARTING, REDIS_WARM, REDIS_TAKEN, REDIS_CLEANING, REDIS_STATES };
 
 /* A berth's record in Redis. */
 struct reconcile_record {
-    int free, cleaning;
+    enum reconcile_state state;
     long long turn;
+    char session[KEYS_SESSION_MAX];
 };
 
 void reconcile_init(struct worker *w);

@@ -232,6 +232,13 @@ void turn_claim(struct berth *b, const struct berth_order *order)
         bind_session(b, &order->limits, "claimed");
         return;
     }
+    if (b->order.turn == order->turn && b->state == BERTH_TAKEN &&
+        strcmp(b->order.session, order->session) != 0) {
+        /* Redis has lost its last second and given the browser to a second session. It gets another browser
+         * or none, never this one. */
+        turn_on_down(b, "another session had this browser");
+        return;
+    }
     if (order->turn > b->seen) {
         /* A warm browser that nobody here knows of: there is none. */
         log_error("claim_of_nothing", "worker=%s berth=%d turn=%lld session=%s", b->worker->id, b->index,

@@ -3,7 +3,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack, waitFor } from './harness.mjs';
@@ -356,6 +356,51 @@ test('Redis comes back empty: everything ends here and the worker registers anew
   await stack.workers[0].logged(/lease_lost/);
   await stack.workers[0].logged(new RegExp(`session=${session.id} from=taken to=cleaning reason=worker_lost`));
   await settled(stack, { warm: 1, free: 2 });
+});
+
+/** Redis as it was when this was called, put in the place of what it is when the returned function is called. */
+function snapshot(stack) {
+  const [now, then] = [join(stack.dir, 'redis'), join(stack.dir, 'redis-then')];
+  cpSync(now, then, { recursive: true });
+  return async () => {
+    await stack.redisServer.kill();
+    rmSync(now, { recursive: true });
+    cpSync(then, now, { recursive: true });
+    await stack.redisServer.start();
+  };
+}
+
+test('Redis forgets a claim: nobody else gets that browser', async (t) => {
+  const stack = await start(t, { BERTH_BERTHS: 1, BERTH_WARM: 1, BERTH_LEASE: '60s' }, { redis: { aof: true }, sweep: false });
+  const back = snapshot(stack);
+  const first = await admit(stack);
+  await stack.workers[0].logged(new RegExp(`session=${first.id} from=warm to=taken`));
+  await back();
+  const second = await admit(stack);
+  assert.deepEqual([second.state, second.turn, second.secret], ['running', first.turn, first.secret]);
+  assert.equal((await state(stack, second.id, 'ended')).reason, 'browser_crashed');
+  await settled(stack, { warm: 1, taken: 0, cleaning: 0 });
+});
+
+test('Redis forgets what it was told of starts and ends: the worker tells it again', { timeout: 60000 }, async (t) => {
+  const stack = await start(t, { BERTH_BERTHS: 3, BERTH_WARM: 0, BERTH_SIM_START: '300ms', BERTH_LEASE: '60s' }, { redis: { aof: true }, sweep: false });
+  const [cold, gone] = [await admit(stack), await admit(stack)];
+  await stack.workers[0].logged(new RegExp(`session=${gone.id} from=idle to=starting`));
+  await waitFor(async () => (await jobsLeft(stack)) === 0, { what: 'the start jobs to be read' });
+  const back = snapshot(stack);
+  await state(stack, cold.id, 'running');
+  await release(stack, gone.id);
+  await state(stack, gone.id, 'ended');
+  const late = await admit(stack);
+  await state(stack, late.id, 'running');
+  await back();
+  assert.equal((await stack.session(cold.id)).state, 'starting');
+  await state(stack, cold.id, 'running', 30000); // `ready` again
+  await state(stack, gone.id, 'running', 30000); // `freed` again: it is placed anew
+  await stack.workers[0].logged(new RegExp(`session=${late.id} from=taken to=cleaning`), 30000); // nobody knows of it any more
+  await release(stack, cold.id);
+  await release(stack, gone.id);
+  await settled(stack, { free: 3 });
 });
 
 test('a berth that Redis lost an answer about is given back', async (t) => {

@@ -34,6 +34,18 @@ void turn_stop(struct berth *b, long long turn, const char *reason)
     snprintf(record + used, sizeof(record) - used, "stop:%lld:%s ", turn, reason);
 }
 
+void report_offer(struct berth *b)
+{
+    (void)b;
+    strcat(record, "offer ");
+}
+
+void report_ready(struct berth *b)
+{
+    (void)b;
+    strcat(record, "ready ");
+}
+
 void worker_on_berth(struct worker *w, struct berth *b)
 {
     (void)w;
@@ -92,15 +104,21 @@ static void test_parse(void **state)
     struct reconcile_record r = in_redis("free|12||||");
 
     (void)state;
-    assert_true(r.free && !r.cleaning && r.turn == 12);
+    assert_true(r.state == REDIS_FREE && r.turn == 12 && !r.session[0]);
     r = in_redis("cleaning|3|default|c0-x|s|{\"a\":1}");
-    assert_true(!r.free && r.cleaning && r.turn == 3);
+    assert_true(r.state == REDIS_CLEANING && r.turn == 3);
+    assert_string_equal(r.session, "c0-x");
     assert_int_equal(reconcile_parse("", &r), -1);
     assert_int_equal(reconcile_parse("free", &r), -1);
     assert_int_equal(reconcile_parse("free|", &r), -1);
     assert_int_equal(reconcile_parse("free||x", &r), -1);
     assert_int_equal(reconcile_parse("free|-1|x", &r), -1);
     assert_int_equal(reconcile_parse("free|12", &r), -1);
+    assert_int_equal(reconcile_parse("free|12|", &r), -1);
+    assert_int_equal(reconcile_parse("fre|12|||", &r), -1);
+    assert_int_equal(reconcile_parse("freee|12|||", &r), -1);
+    assert_int_equal(
+        reconcile_parse("taken|1|p|c0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa||", &r), -1);
 }
 
 static void test_judge(void **state)
@@ -116,9 +134,20 @@ static void test_judge(void **state)
     verdict("taken|5|default|s||", RECONCILE_GHOST);
     verdict("cleaning|5|default|s||", RECONCILE_GHOST);
     verdict("free|4||||", RECONCILE_REWOUND);
+    here(BERTH_STARTING, 5, 5);
+    verdict("starting|5|default|s||", RECONCILE_GHOST); /* for the pool, says this worker */
+    verdict("starting|5|default|||", RECONCILE_FINE);
+    here(BERTH_WARM, 5, 5);
+    verdict("starting|5|default|||", RECONCILE_UNHEARD);
+    verdict("warm|5|default||x|", RECONCILE_FINE);
+    verdict("taken|5|default|s|x|", RECONCILE_FINE); /* the claim is on its way */
     here(BERTH_TAKEN, 5, 5);
+    strcpy(berth.order.session, "s");
     verdict("taken|5|default|s||", RECONCILE_FINE);
-    verdict("starting|5|default|s||", RECONCILE_FINE); /* `ready` is on its way */
+    verdict("taken|5|default|s2||", RECONCILE_GHOST);
+    verdict("warm|5|default||x|", RECONCILE_GHOST);
+    verdict("starting|5|default|||", RECONCILE_GHOST);
+    verdict("starting|5|default|s||", RECONCILE_UNHEARD);
     verdict("cleaning|5|default|s||", RECONCILE_GHOST);
     verdict("free|5||||", RECONCILE_ORPHAN);
     verdict("starting|6|default|s||", RECONCILE_GHOST);
@@ -159,6 +188,13 @@ static void test_second_look(void **state)
 static void test_remedies(void **state)
 {
     (void)state;
+    here(BERTH_WARM, 5, 5);
+    look("starting|5|default|||", "");
+    look("starting|5|default|||", "offer ");
+    here(BERTH_TAKEN, 5, 5);
+    strcpy(berth.order.session, "s");
+    look("starting|5|default|s||", "");
+    look("starting|5|default|s||", "ready ");
     here(BERTH_TAKEN, 5, 5);
     look("free|5||||", "");
     look("free|5||||", "abort:worker_lost ");

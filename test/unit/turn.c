@@ -418,6 +418,16 @@ static void test_claim_after_crash(void **state)
     expect("freed:5 ");
 }
 
+static void test_second_claim_of_one_browser(void **state)
+{
+    (void)state;
+    make_taken();
+    claim(1, "s2");
+    expect("failed:1:another session had this browser close:3:browser_crashed [cleaning] stop ");
+    turn_on_clean(&berth);
+    expect("freed:1 [idle] ");
+}
+
 static void test_withdraw(void **state)
 {
     (void)state;
@@ -582,6 +592,7 @@ int main(void)
         TEST(test_crashes),
         TEST(test_unreachable),
         TEST(test_claim_after_crash),
+        TEST(test_second_claim_of_one_browser),
         TEST(test_withdraw),
         TEST(test_withdraw_granted),
         TEST(test_stale),
