@@ -377,7 +377,7 @@ test('Redis forgets a claim: nobody else gets that browser', async (t) => {
   await stack.workers[0].logged(new RegExp(`session=${first.id} from=warm to=taken`));
   await back();
   const second = await admit(stack);
-  assert.deepEqual([second.state, second.turn, second.secret], ['running', first.turn, first.secret]);
+  assert.deepEqual([second.warm, second.berth, second.turn], ['1', first.berth, first.turn]);
   assert.equal((await state(stack, second.id, 'ended')).reason, 'browser_crashed');
   await settled(stack, { warm: 1, taken: 0, cleaning: 0 });
 });
