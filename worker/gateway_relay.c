@@ -333,7 +333,7 @@ static void up_feed(struct gateway_relay *r, uint8_t *data, size_t len)
                     len = at;
                     break;
                 }
-                if (whole == 1)
+                if (whole == 1 || !(data[at + 1] & 0x80))
                     goto broken;
                 if (control_take(r, data + at, whole)) {
                     browser_write(r, data + from, at - from);
@@ -343,7 +343,7 @@ static void up_feed(struct gateway_relay *r, uint8_t *data, size_t len)
             }
         }
         n = ws_scan_next(&r->up_scan, data + at, len - at, &piece);
-        if (n < 0)
+        if (n < 0 || (piece.starts && !r->up_scan.masked)) /* the browser would hang up and say nothing */
             goto broken;
         active |= !(piece.opcode & 0x8);
         at += (size_t)n;

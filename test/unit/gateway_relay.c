@@ -250,7 +250,7 @@ static void test_pongs_split(void **state)
     add_pong(&rest, "their own");
     add_pong(&rest, "bertH");
     add_pong(&rest, "");
-    gateway_fixture_frame(&rest, 1, WS_OP_PONG, "berth", 5, 0); /* illegal, but ours */
+    add_pong(&rest, "berth");
     gateway_fixture_frame(&rest, 1, WS_OP_PING, "berth", 5, 1);
     buf_add(&expected, first.data, first.len);
     buf_add(&expected, rest.data, rest.len);
@@ -267,8 +267,8 @@ static void test_pongs_split(void **state)
         gateway_fixture_write(&f, p.client, rest.data + i, 1);
         ev_run(f.loop, EVRUN_ONCE);
     }
-    /* all but the unmasked one of ours, which stands before the last frame */
-    expected.len = expected.len - 11 - 7;
+    /* all but the one of ours, which stands before the last frame */
+    expected.len = expected.len - 11 - 11;
     buf_add(&expected, rest.data + rest.len - 11, 11);
     gateway_fixture_expect(&f, p.browser, &in, expected.len);
     assert_int_equal(in.len, expected.len);
@@ -673,8 +673,12 @@ static void test_client_breaks_protocol(void **state)
 {
     static const char *const bad[] = {"\x83\x80\0\0\0\0", "\x0a\x80\0\0\0\0",
                                       "\x8a\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x88\xfe\0\xff\0\0\0\0",
-                                      "\x81\xff\xff\0\0\0\0\0\0\0\0\0\0\0"};
-    static const size_t lens[] = {6, 6, 10, 8, 14};
+                                      "\x81\xff\xff\0\0\0\0\0\0\0\0\0\0\0",
+                                      /* not masked */
+                                      "\x81\x02hi",
+                                      "\x8a\x05"
+                                      "berth"};
+    static const size_t lens[] = {6, 6, 10, 8, 14, 4, 7};
 
     (void)state;
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
