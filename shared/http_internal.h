@@ -112,7 +112,8 @@ struct http_conn {
 struct http_server {
     struct ev_loop *loop;
     struct http_server_config config;
-    int fd; /* -1: draining */
+    int fd;      /* -1: draining */
+    int fd_room; /* descriptors from here on are kept for Redis, relays, files */
     int port;
     int draining;
     int starved; /* out of descriptors: accepting is paused */

@@ -2,11 +2,13 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,9 @@
 /* Connections over the limit that are being told so; any more are just closed. */
 #define OVERFLOW_CONNECTIONS 64
 #define POOL_EXCHANGES       256
+/* Descriptors that clients never get, a quarter at most: without them a full process could neither reach
+ * Redis again nor start anything. */
+#define SPARE_DESCRIPTORS 256
 /* Out of descriptors: the pause before the next try. */
 #define STARVED_S 0.1
 
@@ -245,12 +250,13 @@ static void accept_one(struct http_server *s, int fd, const struct sockaddr_stor
     char peer[64];
 
     s->starved = 0;
-    if (s->n_conns >= limit + OVERFLOW_CONNECTIONS) {
+    /* The kernel gives the lowest number free, so a number says how many are in use. */
+    if (s->n_conns >= limit + OVERFLOW_CONNECTIONS || fd >= s->fd_room + OVERFLOW_CONNECTIONS) {
         close(fd);
         return;
     }
     format_peer(address, peer, sizeof(peer));
-    if (s->n_conns < limit)
+    if (s->n_conns < limit && fd < s->fd_room)
         http_server_adopt(s, fd, peer);
     else
         http_conn_refuse(http_server_adopt(s, fd, peer), ERR_too_many_connections);
@@ -292,6 +298,17 @@ static void on_server_retry(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- life */
 
+static int descriptor_room(void)
+{
+    struct rlimit limit;
+    rlim_t spare;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= INT_MAX)
+        return INT_MAX - OVERFLOW_CONNECTIONS;
+    spare = limit.rlim_cur / 4 < SPARE_DESCRIPTORS ? limit.rlim_cur / 4 : SPARE_DESCRIPTORS;
+    return (int)(limit.rlim_cur - spare);
+}
+
 struct http_server *http_server_new(struct ev_loop *loop, const char *listen_text,
                                     const struct http_server_config *config, char *err, size_t errlen)
 {
@@ -299,6 +316,7 @@ struct http_server *http_server_new(struct ev_loop *loop, const char *listen_tex
 
     s->loop = loop;
     s->config = *config;
+    s->fd_room = descriptor_room();
     s->fd = open_listener(listen_text, &s->port, err, errlen);
     if (s->fd < 0) {
         free(s);
