@@ -16,8 +16,9 @@
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
-#define SLICE         200
-#define LOOKED_MAX    5000 /* sessions a request looks at */
+#define SLICE         100
+#define BYTES_MAX     (4 << 20) /* a session may hold 60 KB of metadata: a page ends where it gets this long */
+#define LOOKED_MAX    5000      /* sessions a request looks at */
 #define CURSOR_MAX    400
 
 struct list {
@@ -213,7 +214,7 @@ static void step(struct call *c)
     char number[24];
 
     if (l->project >= l->projects_n || count <= 0 || l->looked >= LOOKED_MAX ||
-        l->slices >= LOOKED_MAX / 10) {
+        l->slices >= LOOKED_MAX / 10 || l->json.len >= BYTES_MAX) {
         answer(c);
         return;
     }
