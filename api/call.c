@@ -181,6 +181,8 @@ void call_error(struct call *c, enum err e, const char *message, const char *det
     int after = call_retry_after(e);
     char text[16];
 
+    if (e == ERR_not_found && !message) /* of what a call looks for, only sessions have this code */
+        message = "there is no such session";
     if (after) {
         snprintf(text, sizeof text, "%d", after);
         http_add_header(c->x, "Retry-After", text);
@@ -219,7 +221,7 @@ int call_query_seconds(struct call *c, const char *name, double max, double *ms)
     if (!text)
         return 0;
     v = strtod(text, &end);
-    if (!(*text >= '0' && *text <= '9') || *end || !(v >= 0 && v <= max))
+    if (!(*text >= '0' && *text <= '9') || text[strspn(text, "0123456789.")] || *end || !(v >= 0 && v <= max))
         return refuse_query(c, name, "a number of seconds", 0, max);
     *ms = v * 1000.0;
     return 0;

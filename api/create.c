@@ -278,7 +278,7 @@ static void on_create_drain(struct call *c, int last)
 static void on_admit_refused(struct call *c, enum err e, const redisReply *reply)
 {
     struct create *cr = c->data;
-    char details[96];
+    char details[96], message[128];
 
     switch (e) {
     case ERR_redis_unavailable:
@@ -297,7 +297,9 @@ static void on_admit_refused(struct call *c, enum err e, const redisReply *reply
         return;
     case ERR_no_worker:
         snprintf(details, sizeof details, "\"profile\":\"%s\"", cr->order.request.profile);
-        refuse(c, e, NULL, details);
+        snprintf(message, sizeof message, "no worker that is ready carries the profile %s",
+                 cr->order.request.profile);
+        refuse(c, e, message, details);
         return;
     case ERR_idempotency_mismatch:
         refuse(c, e, NULL, NULL);

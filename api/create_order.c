@@ -20,7 +20,8 @@ static int check_type(struct call *c, size_t body_len)
     if ((len == 16 && !strncasecmp(type, "application/json", len)) ||
         (len > 5 && !strncasecmp(type + len - 5, "+json", 5)))
         return 0;
-    call_error(c, ERR_unsupported_media_type, NULL, NULL);
+    call_error(c, ERR_unsupported_media_type,
+               "the body has to be JSON, sent with Content-Type: application/json", NULL);
     return -1;
 }
 

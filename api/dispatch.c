@@ -1,6 +1,7 @@
 /* dispatch.c: the table of routes, and what every request goes through before its handler. */
 #include "api/dispatch.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -57,19 +58,71 @@ static const char *presented_key(struct http_exchange *x)
     return v ? v : http_query(x, "apiKey");
 }
 
-static void refuse_route(struct http_exchange *x, enum err e, const struct router_match *match)
-{
-    char allow[64];
+/* What BaseLayer's and Browserbase's clients know and this service has not. To say so beats a 404 that could
+ * also mean an unknown session. */
+static const struct route absent[] = {
+    {HTTP_METHOD_GET, "/v1/sessions/:id/logs", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/sessions/:id/artifacts", SCOPE_NONE, NULL},
+    {HTTP_METHOD_POST, "/v1/sessions/:id/activity", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/sessions/:id/recording", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/sessions/:id/recording/downloads", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/sessions/:id/replays", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/sessions/:id/downloads", SCOPE_NONE, NULL},
+    {HTTP_METHOD_POST, "/v1/sessions/:id/uploads", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/contexts", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/contexts/:id", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/extensions", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/extensions/:id", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/projects", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/projects/:id", SCOPE_NONE, NULL},
+    {HTTP_METHOD_GET, "/v1/projects/:id/usage", SCOPE_NONE, NULL},
+};
 
-    if (e == ERR_method_not_allowed) {
-        router_allow(match->methods, allow, sizeof allow);
-        http_add_header(x, "Allow", allow);
-        if (http_method(x) == HTTP_METHOD_OPTIONS) {
-            http_reply(x, 204, NULL, "", 0);
-            return;
-        }
+static void refuse_path(struct http_exchange *x)
+{
+    struct router_match match;
+
+    if (router_find(absent, sizeof absent / sizeof *absent, http_method(x), http_path(x), &match) ==
+        ERR_not_found) {
+        http_reply_error(x, ERR_not_found, "there is no such path; /openapi.json lists those there are",
+                         NULL);
+        return;
     }
-    http_reply_error(x, e, NULL, NULL);
+    http_add_header(x, "X-Should-Retry", "false"); /* Browserbase's SDK tries a 5xx again otherwise */
+    http_reply_error(x, ERR_not_implemented, "Berth does not have this part of the API", NULL);
+}
+
+static void refuse_method(struct http_exchange *x, const struct router_match *match)
+{
+    char allow[64], message[128];
+
+    router_allow(match->methods, allow, sizeof allow);
+    http_add_header(x, "Allow", allow);
+    if (http_method(x) == HTTP_METHOD_OPTIONS) {
+        http_reply(x, 204, NULL, "", 0);
+        return;
+    }
+    snprintf(message, sizeof message, "this path does not know %s, but %s", http_method_name(x), allow);
+    http_reply_error(x, ERR_method_not_allowed, message, NULL);
+}
+
+static void refuse_key(struct http_exchange *x, enum err e, const char *key, enum scope need)
+{
+    static const char *const scopes[] = {
+        [SCOPE_NONE] = "", [SCOPE_READ] = "read", [SCOPE_CREATE] = "create", [SCOPE_ADMIN] = "admin"};
+    char message[128];
+
+    if (e == ERR_forbidden) {
+        snprintf(message, sizeof message, "the API key lacks the scope %s", scopes[need]);
+        http_reply_error(x, e, message, NULL);
+        return;
+    }
+    http_add_header(x, "WWW-Authenticate", "Bearer");
+    http_reply_error(x, e,
+                     key && *key ? "the API key is not known"
+                                 : "an API key is needed: Authorization: Bearer KEY, X-BB-API-Key, "
+                                   "X-BaseLayer-API-Key or ?apiKey=",
+                     NULL);
 }
 
 /* An API without keys trusts whoever reaches it, so it has to be sure that this is no web page of the user's
@@ -87,10 +140,15 @@ void dispatch_on_request(void *arg, struct http_exchange *x)
     struct api *api = arg;
     struct router_match match;
     struct principal who;
+    const char *key;
     enum err e = router_find(routes, ROUTES, http_method(x), http_path(x), &match);
 
+    if (e == ERR_method_not_allowed) {
+        refuse_method(x, &match);
+        return;
+    }
     if (e) {
-        refuse_route(x, e, &match);
+        refuse_path(x);
         return;
     }
     if (!is_trusted(api, x)) {
@@ -100,11 +158,10 @@ void dispatch_on_request(void *arg, struct http_exchange *x)
             NULL);
         return;
     }
-    e = auth_check(api->auth, presented_key(x), match.route->scope, &who);
+    key = presented_key(x);
+    e = auth_check(api->auth, key, match.route->scope, &who);
     if (e) {
-        if (e == ERR_unauthorized)
-            http_add_header(x, "WWW-Authenticate", "Bearer");
-        http_reply_error(x, e, NULL, NULL);
+        refuse_key(x, e, key, match.route->scope);
         return;
     }
     match.route->handler(call_new(api, x, &match, &who));
