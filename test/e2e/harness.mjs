@@ -14,10 +14,10 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { after, afterEach } from 'node:test';
 import { Redis } from 'ioredis';
-import { Program, waitFor } from './program.mjs';
+import { Program, pause, waitFor } from './program.mjs';
 import { takeSlot, descendants, leftProcesses, leftThings } from './host.mjs';
 
-export { waitFor };
+export { pause, waitFor };
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const BUILD = resolve(ROOT, process.env.BERTH_BUILD || 'build');
 const SANITIZER_TROUBLE = /AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:/;

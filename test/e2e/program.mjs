@@ -21,6 +21,9 @@ export async function waitFor(fn, { timeout = 15000, every = 20, what = 'a condi
   }
 }
 
+/** For actors that take their time; a test that waits for something polls for it with waitFor. */
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
 export class Program {
   #watchers = new Set();
 
