@@ -117,6 +117,7 @@ struct http_server {
     int port;
     int draining;
     int starved; /* out of descriptors: accepting is paused */
+    double full_said; /* loop time at which the log last said that clients are turned away */
     ev_io acceptable;
     ev_timer retry;
     ev_prepare reaper; /* runs only while something is dead */

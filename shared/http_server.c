@@ -28,7 +28,8 @@
  * Redis again nor start anything. */
 #define SPARE_DESCRIPTORS 256
 /* Out of descriptors: the pause before the next try. */
-#define STARVED_S 0.1
+#define STARVED_S   0.1
+#define FULL_SAID_S 10.0
 
 /* ---- addresses */
 
@@ -244,12 +245,23 @@ static void starve(struct http_server *s)
     ev_timer_start(s->loop, &s->retry);
 }
 
+/* Once in a while: who is turned away by the thousand must not fill the log too. */
+static void say_full(struct http_server *s, int fd)
+{
+    if (ev_now(s->loop) - s->full_said < FULL_SAID_S)
+        return;
+    s->full_said = ev_now(s->loop);
+    log_warn("http_full", "connections=%d descriptors=%d", s->n_conns, fd);
+}
+
 static void accept_one(struct http_server *s, int fd, const struct sockaddr_storage *address)
 {
     const int limit = s->config.limits.connections;
     char peer[64];
 
     s->starved = 0;
+    if (s->n_conns >= limit || fd >= s->fd_room)
+        say_full(s, fd);
     /* The kernel gives the lowest number free, so a number says how many are in use. */
     if (s->n_conns >= limit + OVERFLOW_CONNECTIONS || fd >= s->fd_room + OVERFLOW_CONNECTIONS) {
         close(fd);
