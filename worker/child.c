@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -68,6 +69,14 @@ static void map_user(uid_t uid, gid_t gid)
     write_file("/proc/self/uid_map", line);
     snprintf(line, sizeof(line), "%d %d 1", (int)gid, (int)gid);
     write_file("/proc/self/gid_map", line);
+}
+
+/* /proc of the new PID namespace, in a mount namespace of its own: bwrap looks itself up there, and would find another
+ * process, or none where the worker itself runs in a container. Where it is not allowed, the worker's own has to do. */
+static void mount_proc(void)
+{
+    if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+        (void)mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
 static void place_fds(const struct child_spec *spec)
@@ -124,6 +133,8 @@ static void enter(const struct child_spec *spec, uid_t uid, gid_t gid, int worke
         snprintf(score, sizeof(score), "%d", spec->oom_score_adj);
         write_file("/proc/self/oom_score_adj", score);
     }
+    if (spec->pid_ns)
+        mount_proc();
     if (spec->net_ns >= 0 && setns(spec->net_ns, CLONE_NEWNET) != 0)
         die("joining the network namespace");
     for (int i = 0; i < spec->limit_count; i++)
