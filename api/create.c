@@ -59,27 +59,11 @@ static void free_create(void *data)
     free(cr);
 }
 
-/* Another call of this process waits for the same session (the same Idempotency-Key). */
-static int is_shared(const struct call *c)
-{
-    const struct create *cr = c->data, *other;
-    const struct call *o;
-
-    if (!*cr->order.idempotency)
-        return 0;
-    for (o = c->api->calls; o; o = o->next) {
-        other = o->data;
-        if (o != c && o->free_data == free_create && other->waiter && !strcmp(other->session, cr->session))
-            return 1;
-    }
-    return 0;
-}
-
 static void cancel(struct call *c)
 {
     struct create *cr = c->data;
 
-    if (cr->mine && !cr->settled && !is_shared(c))
+    if (cr->mine && !cr->settled)
         api_cancel(c->api, cr->session, cr->order.project);
     cr->settled = 1;
 }

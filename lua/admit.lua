@@ -77,6 +77,8 @@ if idem ~= '' then
   local s = s_id and session.load(s_id)
   if s then
     if hash ~= body then return fail('idempotency_mismatch') end
+    -- A second client counts on it: the first one's hang-up, noticed late, must not cancel it (lua/cancel.lua).
+    if session.live(s) and not s.adopted then session.write(s, { adopted = '1' }) end
     return repeated(s)
   end
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: the client that was to get this session is gone: the session ends with `cancelled`, and its idempotency key is
--- forgotten, so that a retry creates a new one.
+-- forgotten, so that a retry creates a new one. A retry that was quicker has adopted the session (lua/admit.lua): then it stays.
 --
 -- KEYS
 --   P:session:<id>                 hash
@@ -38,7 +38,7 @@ if bad then return bad end
 local now = args.now(ARGV[1])
 local s = session.load(ARGV[2])
 if not s or (ARGV[3] ~= '' and s.project ~= ARGV[3]) then return fail('not_found') end
-if s.state == 'ending' or s.state == 'ended' then return ok(session.flat(s)) end
+if s.state == 'ending' or s.state == 'ended' or s.adopted then return ok(session.flat(s)) end
 
 if s.idem then
   local at = key.idem(s.project, s.idem)

@@ -23,7 +23,7 @@ session.reasons = {
 session.fields = {
   'id', 'project', 'profile', 'state', 'reason', 'worker', 'berth', 'turn', 'epoch', 'secret', 'gateway', 'created', 'queued',
   'starting', 'running', 'ending', 'ended', 'timeout_ms', 'idle_ms', 'keep_alive', 'start_ms', 'expires', 'queue_deadline',
-  'tag', 'attempts', 'warm', 'meta', 'timings', 'idem', 'message',
+  'tag', 'attempts', 'warm', 'meta', 'timings', 'idem', 'adopted', 'message',
 }
 
 -- Whole numbers as Redis should see them (Lua's own way turns large ones into 1e+15).

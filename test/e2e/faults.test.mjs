@@ -160,6 +160,27 @@ test('clients that hang up while they wait leave nothing behind', { timeout: 600
   await allAtRest(stack);
 });
 
+test('a create that is repeated with its key outlives the first one\'s hang-up', { timeout: 60000 }, async (t) => {
+  const stack = await startStack(t, { apis: 2, env: sim, workers: [{}] });
+  const kept = await running(stack, 6);
+  const hangUp = new AbortController();
+  const create = (api, signal) =>
+    stack.request('POST', '/v1/sessions', { keepAlive: true }, { 'idempotency-key': 'k' }, { url: api.url, signal });
+  const first = create(stack.apis[0], hangUp.signal).catch((error) => error.name);
+  await queued(stack, 1);
+  const [id] = await stack.sessions('queued');
+  const second = create(stack.apis[1]);
+  await waitFor(async () => (await stack.session(id)).adopted, { what: 'the repeated create' });
+  hangUp.abort();
+  assert.equal(await first, 'AbortError');
+  await stack.apis[0].logged(new RegExp(`session_cancelled session=${id}`));
+  for (const session of kept) await stack.request('DELETE', `/v1/sessions/${session.id}`);
+  const { status, body, text } = await second;
+  assert.deepEqual([status, body?.id], [201, id], text);
+  await stack.request('DELETE', `/v1/sessions/${id}`);
+  await allAtRest(stack);
+});
+
 test('SIGTERM to an API: it answers what waits, then goes', { timeout: 60000 }, async (t) => {
   const stack = await startStack(t, { apis: 2, env: { ...sim, BERTH_API_DRAIN: '10s' }, workers: [{}] });
   const kept = await running(stack, 6);

@@ -154,8 +154,11 @@ suite('admit', (it) => {
       room:a: w1 2 → 1
       worker:w1: free 2 → 1, starting 0 → 1
     `);
-    const again = await c.idle('admit', c.admission('c0-t', { idem: 'key 1', body: 'abc' }), ['ok', 0, 1]);
+    const again = await c.expect('admit', c.admission('c0-t', { idem: 'key 1', body: 'abc' }), ['ok', 0, 1], `
+      session:c0-s: adopted - → 1
+    `);
     assert.equal(flat(again[3]).id, 'c0-s');
+    await c.idle('admit', c.admission('c0-t', { idem: 'key 1', body: 'abc' }), ['ok', 0, 1]);
     await c.idle('admit', c.admission('c0-t', { idem: 'key 1', body: 'abd' }), ['idempotency_mismatch']);
     assert.equal((await c.call('admit', ...c.admission('c0-u', { idem: 'key 1', body: 'abd', project: 'q' })))[2], 0);
   });

@@ -56,6 +56,15 @@ suite('cancel', (it) => {
     `);
   });
 
+  it('leaves a session that a second request has adopted', async (c) => {
+    await c.worker('w1', 1);
+    await c.admit('c0-s', { idem: 'k', body: 'abc' });
+    assert.equal((await c.call('admit', ...c.admission('c0-t', { idem: 'k', body: 'abc' })))[2], 1);
+    const kept = await c.idle('cancel', ['c0-s', 'p'], ['ok']);
+    assert.equal(flat(kept[1]).state, 'starting');
+    await c.idle('cancel', ['c0-t', 'p'], ['not_found']);
+  });
+
   it('leaves a key that belongs to another session', async (c) => {
     await c.worker('w1', 2);
     await c.admit('c0-s', { idem: 'k', body: 'abc' });

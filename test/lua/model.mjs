@@ -297,6 +297,7 @@ export class Model {
       const [first, hash] = this.idem.get(key);
       if (hash !== body) return ['idempotency_mismatch'];
       const s = this.sessions.get(first);
+      if (s.state !== 'ended') s.adopted = '1';
       return ['ok', this.position(s), 1, this.flat(s)];
     }
     const limits = this.projects.get(project)?.limits ?? {};
@@ -374,7 +375,7 @@ export class Model {
   cancel(id, project) {
     const s = this.sessions.get(id);
     if (!s || (project && s.project !== project)) return ['not_found'];
-    if (s.state !== 'ending' && s.state !== 'ended') {
+    if (s.state !== 'ending' && s.state !== 'ended' && !s.adopted) {
       const key = `${s.project}:${s.idem}`;
       if (s.idem && this.idem.get(key)?.[0] === id) this.idem.delete(key);
       this.finish(s, 'cancelled');
