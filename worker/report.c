@@ -96,6 +96,14 @@ static void answered(struct worker *w, const struct report *r, enum err code)
     }
 }
 
+/* Refusals that belong to ordinary days: the client went while the browser started, a session was quicker
+ * than the withdrawal, `freed` was said twice. */
+static int is_ordinary(enum report_kind kind, enum err code)
+{
+    return code == ERR_session_gone || code == ERR_not_warm ||
+           (code == ERR_stale_turn && kind == REPORT_FREED);
+}
+
 static void on_report_reply(void *arg, const redisReply *reply)
 {
     struct report *r = arg;
@@ -105,8 +113,9 @@ static void on_report_reply(void *arg, const redisReply *reply)
     if (code == ERR_ok)
         log_debug("report", "worker=%s berth=%d turn=%lld kind=%s", w->id, r->berth, r->turn, names[r->kind]);
     else
-        log_warn("report_refused", "worker=%s berth=%d turn=%lld kind=%s code=%s", w->id, r->berth, r->turn,
-                 names[r->kind], err_name(code));
+        log_event(is_ordinary(r->kind, code) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "report_refused",
+                  "worker=%s berth=%d turn=%lld kind=%s code=%s", w->id, r->berth, r->turn, names[r->kind],
+                  err_name(code));
     /* A word from before a new registration: that world is gone. */
     if (r->epoch == w->control.epoch)
         answered(w, r, code);

@@ -321,13 +321,12 @@ void turn_on_withdrawn(struct berth *b, long long turn, int granted)
         finish(b, turn, "released");
 }
 
+/* `freed` follows all the same: to a repeated offer or ready the answer is stale also when its own turn is
+ * being cleaned by now, and then Redis waits for that word. */
 void turn_on_stale(struct berth *b, long long turn)
 {
-    if (b->order.turn == turn && berth_is_live(b)) {
-        finish(b, 0, "worker_lost");
-    } else if (b->order.turn == turn && b->free_turn == turn) {
-        b->free_turn = 0;
-    }
+    if (b->order.turn == turn && berth_is_live(b))
+        finish(b, turn, "worker_lost");
 }
 
 void turn_on_gone(struct berth *b, long long turn)

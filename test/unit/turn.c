@@ -467,7 +467,17 @@ static void test_stale(void **state)
     turn_on_stale(&berth, 1);
     expect("close:3:worker_lost [cleaning] stop ");
     turn_on_clean(&berth);
-    expect("[idle] ");
+    expect("freed:1 [idle] ");
+}
+
+static void test_stale_while_cleaning(void **state)
+{
+    (void)state;
+    make_warm();
+    turn_stop(&berth, 1, "drained"); /* before the offer's answer, which was lost and is given anew: */
+    turn_on_stale(&berth, 1);
+    turn_on_clean(&berth);
+    expect("close:3:drained [cleaning] stop freed:1 [idle] ");
 }
 
 static void test_abort_and_forget(void **state)
@@ -596,6 +606,7 @@ int main(void)
         TEST(test_withdraw),
         TEST(test_withdraw_granted),
         TEST(test_stale),
+        TEST(test_stale_while_cleaning),
         TEST(test_abort_and_forget),
         TEST(test_end_of_what_starts),
         TEST(test_lifetime),
