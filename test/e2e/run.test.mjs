@@ -19,8 +19,7 @@ async function freePort() {
 }
 
 /** make run in a process group of its own, as a terminal starts it. */
-async function makeRun(t, settings = {}) {
-  const dir = mkdtempSync(join(tmpdir(), 'berth-run-test-'));
+async function makeRun(t, settings = {}, dir = mkdtempSync(join(tmpdir(), 'berth-run-test-'))) {
   const slot = takeSlot();
   const api = settings.BERTH_LISTEN ?? `127.0.0.1:${await freePort()}`;
   const gatewayPort = await freePort();
@@ -124,6 +123,20 @@ test('make run ended by SIGTERM leaves nothing', { timeout: 300000 }, async (t) 
   run.look();
   await run.program.end(40000);
   assert.deepEqual(await run.left(), []);
+});
+
+test('make run killed with SIGKILL: its programs end with it, the next run removes its folder', { timeout: 300000 }, async (t) => {
+  const run = await makeRun(t, { BERTH_DRIVER: 'sim' });
+  await ready(run);
+  const script = run.look().find((p) => p.name === 'run');
+  process.kill(script.pid, 'SIGKILL');
+  await run.program.ended;
+  await waitFor(async () => (await run.left()).every((text) => text.startsWith('berth-run')), { what: 'all processes to end' });
+  const next = await makeRun(t, { BERTH_DRIVER: 'sim' }, run.dir);
+  await ready(next);
+  assert.equal(readdirSync(run.dir).filter((name) => name.startsWith('berth-run')).length, 1);
+  await next.interrupt();
+  assert.deepEqual([...(await run.left()), ...(await next.left())], []);
 });
 
 test('make run says that a port is taken, and by whom', { timeout: 300000 }, async (t) => {
