@@ -64,6 +64,11 @@ if old then
   lose.berths(old, old.capacity, now, placement)
 end
 local epoch = redis.call('HINCRBY', key.cell(), 'epoch', 1)
+-- A new cell counts on from the clock (ms since 2020), for it may be an old one whose data was lost: its workers' epochs, and
+-- with them the turns they still report, must not be given out again.
+if epoch == 1 and now > 1577836800000 then
+  epoch = redis.call('HINCRBY', key.cell(), 'epoch', now - 1577836800000)
+end
 local w = worker.create(id, epoch, capacity, table.concat(profiles, ','), session.number(now + lease_ms), {
   'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now),
 })

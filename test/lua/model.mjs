@@ -232,6 +232,7 @@ export class Model {
       this.mark(old);
       this.lose(old, Infinity, placement);
     }
+    this.epoch ||= Math.max(0, this.now - 1577836800000);
     const w = {
       id, epoch: ++this.epoch, state: 'ready', gateway, driver, info, profiles: profiles.split(','), pressure: '0', cpu: '0', mem: '0',
       load: '0', crashes: '0', registered: text(this.now), seen: text(this.now), lease: this.now + Number(lease), jobs: [],

@@ -29,6 +29,13 @@ suite('register', (it) => {
     await c.clean();
   });
 
+  it('gives out no epoch again that a cell whose data was lost may have given out', async (c) => {
+    const day = 1_700_000_000_000, since2020 = day - 1577836800000;
+    assert.deepEqual(await c.at(day, 'register', ...args('w1')), ['ok', since2020 + 1, day]);
+    assert.deepEqual(await c.at(day, 'register', ...args('w2')), ['ok', since2020 + 2, day]);
+    await c.clean();
+  });
+
   it('takes a profile once that is named twice', async (c) => {
     await c.set('register', ...args('w1', '1', 'a,b,a'));
     assert.equal(await c.hget('worker:w1', 'profiles'), 'a,b');
