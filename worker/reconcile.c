@@ -97,10 +97,12 @@ static void act(struct berth *b, const struct reconcile_record *r, enum reconcil
     }
     if (berth_is_live(b) && (v == RECONCILE_ORPHAN || b->order.turn != r->turn))
         turn_abort(b, "worker_lost");
+    if (v == RECONCILE_REWOUND) {
+        berth_saw(b, r->turn, b->order.turn == r->turn ? b->order.session : "");
+        v = reconcile_judge(b, r); /* what Redis remembers is an old turn's, and that browser is long gone */
+    }
     if (v == RECONCILE_GHOST)
         turn_stop(b, r->turn, "worker_lost");
-    if (v == RECONCILE_REWOUND)
-        berth_saw(b, r->turn, b->order.turn == r->turn ? b->order.session : "");
 }
 
 int reconcile_look(struct berth *b, const struct reconcile_record *r)

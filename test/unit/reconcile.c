@@ -208,6 +208,9 @@ static void test_remedies(void **state)
     look("free|3||||", "");
     look("free|3||||", "abort:worker_lost ");
     assert_int_equal(berth.seen, 3);
+    here(BERTH_IDLE, 0, 5);
+    look("taken|3|default|s||", "");
+    look("taken|3|default|s||", "stop:3:worker_lost ");
 }
 
 int main(void)
