@@ -43,7 +43,7 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC))
 
 .DELETE_ON_ERROR:
-.PHONY: all run check unit unit-all lua e2e fuzz fuzz-all lint format install clean setup bench help
+.PHONY: all run check unit unit-all lua e2e fuzz lint format install clean setup help
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
 
@@ -146,13 +146,13 @@ e2e: all
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------------------
 # test/fuzz/NAME.c is one libFuzzer target (clang); `links:` as above; test/fuzz/corpus/NAME holds its seeds.
-# make fuzz-NAME SECONDS=60; make fuzz: all of them, one after the other. What a run finds stays in its build folder.
+# make fuzz-NAME SECONDS=60; make fuzz: all of them, two at a time. What a run finds stays in its build folder.
 FUZZ_SRC  := $(wildcard test/fuzz/*.c)
 FUZZ_NAME := $(FUZZ_SRC:test/fuzz/%.c=%)
 SECONDS   ?= 60
 FUZZ      := $(BUILD)-fuzz
 FUZZ_SAN  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_MAKE  = $(Q)+$(MAKE) --no-print-directory BUILD=$(FUZZ) CC=clang WERROR= SAN='$(FUZZ_SAN)'
+FUZZ_MAKE  = $(Q)+$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(FUZZ) CC=clang WERROR= SAN='$(FUZZ_SAN)'
 
 define fuzz_rule
 $(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
@@ -163,10 +163,30 @@ $(foreach t,$(FUZZ_SRC),$(eval $(call fuzz_rule,$(t))))
 
 fuzz:
 	$(FUZZ_MAKE) $(FUZZ_SRC:%.c=$(FUZZ)/%)
-	$(Q)for name in $(FUZZ_NAME); do scripts/fuzz-run $(FUZZ) $$name $(SECONDS) || exit 1; done
+	$(Q)printf '%s\n' $(FUZZ_NAME) | xargs -P 2 -I NAME scripts/fuzz $(FUZZ) NAME $(SECONDS)
 
 fuzz-%:
 	$(FUZZ_MAKE) $(FUZZ)/test/fuzz/$*
-	$(Q)scripts/fuzz-run $(FUZZ) $* $(SECONDS)
+	$(Q)scripts/fuzz $(FUZZ) $* $(SECONDS)
+
+# ---- lint, format ----------------------------------------------------------------------------------------------------
+lint:
+	@NODE=$(NODE) LLHTTP=$(LLHTTP) scripts/lint
+
+format:
+	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+# ---- install ---------------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/berth/lua $(DESTDIR)$(PREFIX)/share/doc/berth \
+	  $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BUILD)/berth-api $(BUILD)/berth-worker scripts/berth $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(SCRIPTS:%=$(BUILD)/lua/%.lua) $(DESTDIR)$(PREFIX)/share/berth/lua
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/berth
+	for unit in scripts/systemd/*.service; do \
+	  sed 's,@PREFIX@,$(PREFIX),g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-address $(BUILD)-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -9,7 +9,7 @@ struct buf {
     size_t cap;
 };
 
-void buf_cleanup(struct buf *b);      /* frees; b is empty and usable again */
+void buf_cleanup(struct buf *b); /* frees; b is empty and usable again */
 void buf_reserve(struct buf *b, size_t more);
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);

@@ -116,7 +116,7 @@ struct http_server {
     int fd_room; /* descriptors from here on are kept for Redis, relays, files */
     int port;
     int draining;
-    int starved; /* out of descriptors: accepting is paused */
+    int starved;      /* out of descriptors: accepting is paused */
     double full_said; /* loop time at which the log last said that clients are turned away */
     ev_io acceptable;
     ev_timer retry;

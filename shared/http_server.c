@@ -125,6 +125,7 @@ static int open_listener(const char *listen_text, int *port, char *err, size_t e
 {
     struct addrinfo *list = resolve_listen(listen_text, err, errlen);
     struct sockaddr_storage bound;
+    char service[8];
     socklen_t len = sizeof(bound);
     int fd = -1;
 
@@ -142,9 +143,9 @@ static int open_listener(const char *listen_text, int *port, char *err, size_t e
     }
     if (list)
         freeaddrinfo(list);
-    if (fd >= 0 && getsockname(fd, (struct sockaddr *)&bound, &len) == 0)
-        *port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-                                                 : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    if (fd >= 0 && getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+        getnameinfo((struct sockaddr *)&bound, len, NULL, 0, service, sizeof(service), NI_NUMERICSERV) == 0)
+        *port = (int)strtol(service, NULL, 10);
     return fd;
 }
 

@@ -6,8 +6,9 @@
 
 #include "errors.h"
 
-/* Parses exactly one value. Refuses: invalid UTF-8, nesting over 32, duplicate keys in an object, bytes after the value, raw control
- * characters, NUL in strings (\u0000), numbers that are not finite. NULL with a message (with the byte's offset) in err. */
+/* Parses exactly one value. Refuses: invalid UTF-8, nesting over 32, duplicate keys in an object, bytes after
+ * the value, raw control characters, NUL in strings (\u0000), numbers that are not finite. NULL with a
+ * message (with the byte's offset) in err. */
 cJSON *json_parse(const char *text, size_t len, char *err, size_t errlen) MUST_USE;
 /* Text without white space; caller frees with free(). */
 char *json_print(const cJSON *v) MUST_USE;

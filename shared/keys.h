@@ -1,10 +1,10 @@
-/* keys.h: every Redis key that C code names itself; scripts have lua/include/keys.lua. docs/protocol.md describes them.
- * Each writes into out (KEYS_MAX bytes) and returns out. */
+/* keys.h: every Redis key that C code names itself; scripts have lua/include/keys.lua. docs/protocol.md
+ * describes them. Each writes into out (KEYS_MAX bytes) and returns out. */
 #ifndef BERTH_KEYS_H
 #define BERTH_KEYS_H
 
-#define KEYS_MAX 256
-#define KEYS_ID_MAX 64    /* longest worker, project or profile name */
+#define KEYS_MAX         256
+#define KEYS_ID_MAX      64 /* longest worker, project or profile name */
 #define KEYS_SESSION_MAX 48
 
 const char *keys_prefix(char *out, const char *cell); /* berth:{c0} */

@@ -106,7 +106,7 @@ static void on_ending_timer(struct ev_loop *loop, ev_timer *w, int events)
     client_leave(c);
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 static void message_answer(struct cdp_client *c, int id, const cJSON *message)
 {
@@ -143,7 +143,7 @@ static void message_take(struct cdp_client *c, const char *text, size_t len)
     cJSON_Delete(message);
 }
 
-/* ---- wslay ------------------------------------------------------------------------------------------- */
+/* ---- wslay ---- */
 
 static ssize_t on_ws_recv(wslay_event_context_ptr ws, uint8_t *data, size_t len, int flags, void *arg)
 {
@@ -245,7 +245,7 @@ static void on_socket_writable(struct ev_loop *loop, ev_io *w, int events)
     client_flush(w->data);
 }
 
-/* ---- handshake --------------------------------------------------------------------------------------- */
+/* ---- handshake ---- */
 
 static void on_handshake_done(void *arg, const struct cdp_http_reply *reply, const char *why)
 {
@@ -276,7 +276,7 @@ static void on_handshake_done(void *arg, const struct cdp_http_reply *reply, con
     client_leave(c);
 }
 
-/* ---- public ------------------------------------------------------------------------------------------ */
+/* ---- public ---- */
 
 struct cdp_client *cdp_client_new(struct ev_loop *loop, int fd, const char *ws_path, int limit_ms,
                                   const struct cdp_client_events *events)

@@ -69,7 +69,7 @@ static void http_succeed(struct cdp_http *h)
     http_release(h);
 }
 
-/* ---- parser ------------------------------------------------------------------------------------------ */
+/* ---- parser ---- */
 
 /* Headers come in pieces; a name or value too long for its array is none that matters here, so its tail is
  * dropped. */
@@ -174,7 +174,7 @@ static int http_feed(struct cdp_http *h, const char *data, size_t len)
     return 0;
 }
 
-/* ---- socket ------------------------------------------------------------------------------------------ */
+/* ---- socket ---- */
 
 static void on_socket_readable(struct ev_loop *loop, ev_io *w, int events)
 {
@@ -227,7 +227,7 @@ static void on_limit_timer(struct ev_loop *loop, ev_timer *w, int events)
     http_fail(w->data, "the browser did not answer in time");
 }
 
-/* ---- public ------------------------------------------------------------------------------------------ */
+/* ---- public ---- */
 
 struct cdp_http *
 cdp_http_start(struct ev_loop *loop, int fd, struct buf *request, int limit_ms,

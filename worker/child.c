@@ -71,8 +71,9 @@ static void map_user(uid_t uid, gid_t gid)
     write_file("/proc/self/gid_map", line);
 }
 
-/* /proc of the new PID namespace, in a mount namespace of its own: bwrap looks itself up there, and would find another
- * process, or none where the worker itself runs in a container. Where it is not allowed, the worker's own has to do. */
+/* /proc of the new PID namespace, in a mount namespace of its own: bwrap looks itself up there, and would
+ * find another process, or none where the worker itself runs in a container. Where it is not allowed, the
+ * worker's own has to do. */
 static void mount_proc(void)
 {
     if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)

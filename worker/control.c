@@ -32,8 +32,7 @@ static void arm(struct worker *w, double seconds)
     ev_timer_start(w->loop, &w->control.timer);
 }
 
-/* ---- register
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- register ---- */
 
 static void add_member(struct buf *out, const char *name, const char *value)
 {
@@ -142,8 +141,7 @@ static void enroll(struct worker *w)
     free(info);
 }
 
-/* ---- heartbeat
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- heartbeat ---- */
 
 /* Redis does not know this worker: its lease ran out, its sessions were ended or placed elsewhere. What runs
  * here is nobody's. */
@@ -251,9 +249,7 @@ static void on_control_timer(struct ev_loop *loop, ev_timer *timer, int revents)
     arm(w, interval_s(w));
 }
 
-/* ---- public
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- public ---- */
 
 void control_init(struct worker *w)
 {

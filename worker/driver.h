@@ -1,9 +1,11 @@
-/* driver.h: how a worker runs one browser in one berth. Drivers know berth indices and profiles: neither Redis, nor sessions, nor the API.
+/* driver.h: how a worker runs one browser in one berth. Drivers know berth indices and profiles: neither
+ * Redis, nor sessions, nor the API.
  *
  * Every call returns at once; results come by events, never from inside the call.
- *   start → on_up (the browser's CDP endpoint answers) or on_down (it could not be started, or died later by itself)
- *   stop  → on_clean (process tree, mounts, directories, sockets of that berth are gone; checked, not assumed)
- * After on_down the berth still has to be stopped. stop on a berth that is idle gives on_clean too. */
+ *   start → on_up (the browser's CDP endpoint answers) or on_down (it could not be started, or died later by
+ * itself) stop  → on_clean (process tree, mounts, directories, sockets of that berth are gone; checked, not
+ * assumed) After on_down the berth still has to be stopped. stop on a berth that is idle gives on_clean too.
+ */
 #ifndef BERTH_DRIVER_H
 #define BERTH_DRIVER_H
 #include <ev.h>
@@ -41,18 +43,19 @@ struct driver_config {
 
 struct driver_ops {
     const char *name;
-    /* Prepares everything that can be prepared ahead (networks, directories) and removes what an earlier worker of this
-     * id left behind. NULL with a message in err. isolation: filled with one word for the host's record: "full", or what is
-     * reduced, for example "no-network-namespace". */
-    struct driver *(*open)(const struct driver_config *config, const struct driver_events *events, char *isolation, unsigned isolation_len,
-                           char *err, unsigned errlen);
+    /* Prepares everything that can be prepared ahead (networks, directories) and removes what an earlier
+     * worker of this id left behind. NULL with a message in err. isolation: filled with one word for the
+     * host's record: "full", or what is reduced, for example "no-network-namespace". */
+    struct driver *(*open)(const struct driver_config *config, const struct driver_events *events,
+                           char *isolation, unsigned isolation_len, char *err, unsigned errlen);
     void (*start)(struct driver *d, int berth, const struct profile *profile);
     void (*stop)(struct driver *d, int berth);
     /* A new non-blocking socket, connected or connecting, to the berth's CDP port; -1 with errno. */
     int (*connect)(struct driver *d, int berth);
     /* CPU priority: low while a browser starts and waits (active 0), normal while a session has it (1). */
     void (*set_active)(struct driver *d, int berth, int active);
-    int (*usage)(struct driver *d, int berth, struct driver_usage *out); /* 0, or -1 if the berth has no browser */
+    int (*usage)(struct driver *d, int berth,
+                 struct driver_usage *out); /* 0, or -1 if the berth has no browser */
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);
 };

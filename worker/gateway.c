@@ -21,7 +21,7 @@ static const struct http_limits limits = {
     .connections = 20000,
 };
 
-/* ---- berths and secrets ------------------------------------------------------------------------------ */
+/* ---- berths and secrets ---- */
 
 /* The berth that secret[0..len) opens, or NULL: an unknown berth, a closed one and a wrong secret are all the
  * same to a client. */
@@ -68,7 +68,7 @@ int gateway_clients(const struct gateway *g, int berth)
     return g->berths[berth].clients;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 /* The id of a target or of the browser. It goes into a request line, so it is held to what ids are made of.
  */
@@ -175,7 +175,7 @@ static void on_server_request(void *arg, struct http_exchange *x)
     free(path);
 }
 
-/* ---- the gateway ------------------------------------------------------------------------------------- */
+/* ---- the gateway ---- */
 
 /* The URL clients are given, without a slash at its end; NULL if public_url is none. */
 static char *url_make(const char *public_url, const char *listen, int port)

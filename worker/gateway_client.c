@@ -100,7 +100,7 @@ failed:
     return NULL;
 }
 
-/* ---- WebSocket --------------------------------------------------------------------------------------- */
+/* ---- WebSocket ---- */
 
 static void on_relay_activity(void *arg)
 {
@@ -192,7 +192,7 @@ void gateway_client_connect(struct gateway_berth *b, struct http_exchange *x, co
     ws_accept_key(key, c->accept);
 }
 
-/* ---- json -------------------------------------------------------------------------------------------- */
+/* ---- json ---- */
 
 static void on_fetch_done(void *arg, const struct cdp_http_reply *reply, const char *why)
 {
@@ -238,7 +238,7 @@ void gateway_client_fetch(struct gateway_berth *b, struct http_exchange *x, cons
         c->rewrite = rewrite;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 void gateway_client_close_all(struct gateway_berth *b, const char *reason)
 {

@@ -83,7 +83,7 @@ static void browser_write(struct gateway_relay *r, const void *data, size_t len)
         r->browser_deaf = 1;
 }
 
-/* ---- closing ----------------------------------------------------------------------------------------- */
+/* ---- closing ---- */
 
 /* Our last byte has been queued: once it has gone, the client is told that no more comes, and has the rest of
  * the second to answer. Closing at once would make a reset of it, and the close frame could be lost on the
@@ -186,7 +186,7 @@ static void on_relay_timer(struct ev_loop *loop, ev_timer *w, int events)
     }
 }
 
-/* ---- browser to client ------------------------------------------------------------------------------- */
+/* ---- browser to client ---- */
 
 static void down_feed(struct gateway_relay *r, const uint8_t *data, size_t len)
 {
@@ -262,7 +262,7 @@ static void on_client_writable(struct ev_loop *loop, ev_io *w, int events)
         closing_finish(r);
 }
 
-/* ---- client to browser ------------------------------------------------------------------------------- */
+/* ---- client to browser ---- */
 
 /* Length of the control frame at data; 0 if its end is not there yet, 1 if it is longer than one may be. */
 static size_t control_length(const uint8_t *data, size_t len)
@@ -386,7 +386,7 @@ static void on_browser_writable(struct ev_loop *loop, ev_io *w, int events)
         ev_io_start(loop, &r->up.readable);
 }
 
-/* ---- the sweep --------------------------------------------------------------------------------------- */
+/* ---- the sweep ---- */
 
 void gateway_relay_sweep(struct gateway_relay *r)
 {
@@ -415,7 +415,7 @@ void gateway_relay_sweep(struct gateway_relay *r)
         gateway_relay_cut(r, "client_gone");
 }
 
-/* ---- a relay ----------------------------------------------------------------------------------------- */
+/* ---- a relay ---- */
 
 static void socket_setup(const struct gateway_relay *r)
 {

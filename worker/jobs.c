@@ -21,9 +21,7 @@ static const char *const kinds[JOB_KINDS] = {"claim", "start", "stop", "drain", 
 
 static void read_more(struct worker *w);
 
-/* ---- parse
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- parse ---- */
 
 /* A decimal number from 0 to max; -1 if it is none. */
 static long long number(const char *text, long long max)
@@ -85,9 +83,7 @@ int jobs_parse(const redisReply *fields, int berths, struct job *out, const char
     return 0;
 }
 
-/* ---- do
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- do ---- */
 
 static void do_job(struct worker *w, const struct job *job)
 {
@@ -164,9 +160,7 @@ static void acknowledge(struct worker *w, const redisReply *entries)
     redis_command(w->jobs.redis, NULL, NULL, 2 + ids, argv + 1, NULL);
 }
 
-/* ---- read
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- read ---- */
 
 static void retry_later(struct worker *w)
 {

@@ -65,9 +65,7 @@ static void raise_descriptors(void)
     }
 }
 
-/* ---- events
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_redis_state(void *arg, int up)
 {
@@ -121,8 +119,7 @@ static void watch_signal(struct process *p, ev_signal *watcher, int signum,
     ev_signal_start(p->loop, watcher);
 }
 
-/* ---- start and end
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- start and end ---- */
 
 static void open_workers(struct process *p)
 {

@@ -99,9 +99,7 @@ static void count(struct worker *w, struct tally *tallies)
     }
 }
 
-/* ---- reserve
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- reserve ---- */
 
 /* May warm browsers be started at all now? */
 static int is_open(const struct worker *w)
@@ -161,9 +159,7 @@ static void reserve(struct worker *w, int profile)
                  w->profiles->items[profile].name, NULL);
 }
 
-/* ---- look
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- look ---- */
 
 static int target_of(const struct worker *w, int profile)
 {
@@ -225,9 +221,7 @@ static void on_pool_timer(struct ev_loop *loop, ev_timer *timer, int revents)
         arm(w, aged < LOOK_S ? aged : LOOK_S);
 }
 
-/* ---- public
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- public ---- */
 
 void pool_init(struct worker *w)
 {

@@ -51,9 +51,7 @@ static void end(struct worker *w, const char *reason)
     worker_end(w, s->status);
 }
 
-/* ---- leave
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- leave ---- */
 
 static void on_leave_reply(void *arg, const redisReply *reply)
 {
@@ -112,9 +110,7 @@ void shutdown_check(struct worker *w)
         arm(w, &w->shutdown.check, 0);
 }
 
-/* ---- drain
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- drain ---- */
 
 /* Ends what no session has. warm: also browsers that are offered; else those get a stop job each, so that one
  * that a session has claimed in this moment is not taken for unused. */
@@ -217,9 +213,7 @@ static void on_limit_timer(struct ev_loop *loop, ev_timer *timer, int revents)
     force(timer->data, "timeout");
 }
 
-/* ---- public
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- public ---- */
 
 void shutdown_init(struct worker *w)
 {

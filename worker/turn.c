@@ -67,9 +67,7 @@ static struct timers_rules rules_of(const struct worker *w)
     return (struct timers_rules){w->settings->connect_timeout, w->settings->disconnect_grace};
 }
 
-/* ---- start
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 static void begin(struct berth *b, const struct berth_order *order)
 {
@@ -219,8 +217,7 @@ void turn_on_up(struct berth *b, const char *ws_path, const struct driver_timing
     report_ready(b);
 }
 
-/* ---- claim and stop
- * --------------------------------------------------------------------------------------------------- */
+/* ---- claim and stop ---- */
 
 void turn_claim(struct berth *b, const struct berth_order *order)
 {
@@ -335,8 +332,7 @@ void turn_on_gone(struct berth *b, long long turn)
         finish(b, turn, "cancelled");
 }
 
-/* ---- the driver, the gateway, the clock
- * --------------------------------------------------------------------------------- */
+/* ---- the driver, the gateway, the clock ---- */
 
 void turn_on_down(struct berth *b, const char *why)
 {

@@ -65,7 +65,7 @@ static int copy_id(char out[ID_MAX], const cJSON *object, const char *name)
     return 0;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static int take_targets(struct warmup *w, const cJSON *result)
 {
@@ -182,7 +182,7 @@ static const struct step steps[] = {
     {0},
 };
 
-/* ---- the course -------------------------------------------------------------------------------------- */
+/* ---- the course ---- */
 
 static void warmup_finish(struct warmup *w, int result, const char *why)
 {

@@ -13,9 +13,7 @@
 
 #define NO_GATEWAY_URL "ws://sim.invalid"
 
-/* ---- events
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_driver_up(void *arg, int berth, const char *ws_path, const struct driver_timings *t)
 {
@@ -61,8 +59,7 @@ static const struct driver_ops *ops_of(void *arg, int berth, struct driver **dri
     return d->ops;
 }
 
-/* ---- drivers and gateway
- * ------------------------------------------------------------------------------------------------- */
+/* ---- drivers and gateway ---- */
 
 static struct worker_driver *find_driver(struct worker *w, const char *name)
 {
@@ -125,9 +122,7 @@ const char *worker_gateway_url(const struct worker *w)
     return w->gateway ? gateway_url(w->gateway) : NO_GATEWAY_URL;
 }
 
-/* ---- public
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- public ---- */
 
 static void init_parts(struct worker *w)
 {

@@ -22,7 +22,7 @@
 
 static double waiting_since;
 
-/* ---- the gateway's owner ----------------------------------------------------------------------------- */
+/* ---- the gateway's owner ---- */
 
 struct driver {
     struct gateway_fixture *fixture;
@@ -73,7 +73,7 @@ static void on_activity(void *arg, int berth)
     ((struct gateway_fixture *)arg)->activities++;
 }
 
-/* ---- the fixture ------------------------------------------------------------------------------------- */
+/* ---- the fixture ---- */
 
 static void on_guard_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
@@ -206,7 +206,7 @@ int gateway_fixture_get(struct gateway_fixture *f, const char *request, struct b
     return status;
 }
 
-/* ---- WebSockets -------------------------------------------------------------------------------------- */
+/* ---- WebSockets ---- */
 
 struct gateway_pair gateway_fixture_pair(struct gateway_fixture *f, const char *path, int rcvbuf)
 {

@@ -102,7 +102,7 @@ static void expect_message(const char *expected)
     free(text);
 }
 
-/* ---- calls and events -------------------------------------------------------------------------------- */
+/* ---- calls and events ---- */
 
 static void test_calls(void **state)
 {
@@ -207,7 +207,7 @@ static void test_large(void **state)
     end();
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void test_refused(void **state)
 {

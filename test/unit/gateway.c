@@ -58,7 +58,7 @@ static int status_of(const char *request, char **body)
     return status;
 }
 
-/* ---- paths and secrets ------------------------------------------------------------------------------- */
+/* ---- paths and secrets ---- */
 
 static void test_paths(void **state)
 {
@@ -144,7 +144,7 @@ static void test_secret_after_close(void **state)
     assert_int_equal(status_of(GET("/s/1-ffffffffffffffffffffffffffffffff"), NULL), 426);
 }
 
-/* ---- the handshake ----------------------------------------------------------------------------------- */
+/* ---- the handshake ---- */
 
 static void test_handshake(void **state)
 {
@@ -269,7 +269,7 @@ static void test_closed_in_handshake(void **state)
     buf_cleanup(&in);
 }
 
-/* ---- several clients, the berth's end ---------------------------------------------------------------- */
+/* ---- several clients, the berth's end ---- */
 
 static void test_several_clients(void **state)
 {
@@ -403,7 +403,7 @@ static void test_idle_memory(void **state)
 }
 #endif
 
-/* ---- json -------------------------------------------------------------------------------------------- */
+/* ---- json ---- */
 
 /* A request, what the browser was asked, its answer; the reply with its body returned. */
 static char *fetch(const char *request, const char *asked, const char *answer, int expected)

@@ -81,7 +81,7 @@ static void expect_close(struct buf *in, size_t at, int code, const char *text)
     buf_cleanup(&frame);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static uint32_t seed = 20261122;
 
@@ -335,7 +335,7 @@ static void test_slow_browser(void **state)
     slow_reader(0);
 }
 
-/* ---- pings ------------------------------------------------------------------------------------------- */
+/* ---- pings ---- */
 
 static void test_half_open(void **state)
 {
@@ -434,7 +434,7 @@ static void test_blocked_client(void **state)
     buf_cleanup(&frame);
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------- */
+/* ---- ends ---- */
 
 static void test_close_at_boundary(void **state)
 {

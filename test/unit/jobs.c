@@ -42,8 +42,7 @@ static void expect_at(int line, const char *what)
 }
 #define expect(what) expect_at(__LINE__, what)
 
-/* ---- what jobs.c calls
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what jobs.c calls ---- */
 
 struct redis *redis_new(struct ev_loop *loop, const struct redis_address *address, const char *cell,
                         const char *name, int timeout_ms, redis_state_cb *state, void *arg)
@@ -128,8 +127,7 @@ void control_check(struct worker *w)
     note("check ");
 }
 
-/* ---- replies from text
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- replies from text ---- */
 
 static redisReply *text(const char *s)
 {

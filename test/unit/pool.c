@@ -33,8 +33,7 @@ static struct profile_set set = {profiles, 2};
 static struct berth berths[8];
 static int fresh, checks, stops;
 
-/* ---- what pool.c calls
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what pool.c calls ---- */
 
 void redis_script(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, ...)
 {
@@ -96,9 +95,7 @@ void turn_withdraw(struct berth *b)
     b->withdrawing = 1;
 }
 
-/* ---- scenes
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- scenes ---- */
 
 static int setup(void **state)
 {

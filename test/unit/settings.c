@@ -95,16 +95,16 @@ static void reads_durations(void **state)
 static void reads_numbers(void **state)
 {
     static const char *const bad[] = {
-        "0", "10001", "-1", "1.5", "8x", " 8", "+8", "0x8", "99999999999999999999", "8\n", "-"};
+        "0", "4097", "-1", "1.5", "8x", " 8", "+8", "0x8", "99999999999999999999", "8\n", "-"};
 
     (void)state;
     assert_int_equal(load("BERTH_BERTHS", "1"), 0);
     assert_int_equal(settings.berths, 1);
-    assert_int_equal(load("BERTH_BERTHS", "10000"), 0);
-    assert_int_equal(settings.berths, 10000);
+    assert_int_equal(load("BERTH_BERTHS", "4096"), 0);
+    assert_int_equal(settings.berths, 4096);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(load("BERTH_BERTHS", bad[i]), -1);
-    refused("BERTH_BERTHS", "many", "BERTH_BERTHS=many: expected a whole number from 1 to 10000");
+    refused("BERTH_BERTHS", "many", "BERTH_BERTHS=many: expected a whole number from 1 to 4096");
 }
 
 static void reads_words(void **state)

@@ -47,8 +47,7 @@ static void expect_at(int line, const char *what)
 }
 #define expect(what) expect_at(__LINE__, what)
 
-/* ---- what turn.c calls
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what turn.c calls ---- */
 
 static void fake_start(struct driver *d, int index, const struct profile *p)
 {
@@ -175,9 +174,7 @@ void report_withdraw(struct berth *b)
     note("withdraw:%lld", b->order.turn);
 }
 
-/* ---- scenes
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- scenes ---- */
 
 static int setup(void **state)
 {
