@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -547,7 +547,12 @@ test('hosts, stats, health, drain, audit, metrics, pages', async (t) => {
   assert.match(page.text, /Berth/);
   const openapi = (await stack.request('GET', '/openapi.json')).body;
   assert.match(openapi.openapi, /^3\./);
-  assert.ok(openapi.paths['/v1/sessions'].post);
+  const table = readFileSync(new URL('../../api/dispatch.c', import.meta.url), 'utf8');
+  const routes = [...table.matchAll(/\{HTTP_METHOD_(\w+), "(\/[^"]+)", SCOPE_\w+, (?!NULL)/g)];
+  assert.ok(routes.length > 15);
+  for (const [, method, path] of routes) {
+    assert.ok(openapi.paths[path.replace(':id', '{id}')]?.[method.toLowerCase()], `${method} ${path} is in openapi.json`);
+  }
 });
 
 test('the Browserbase SDK, unmodified', async (t) => {
@@ -565,6 +570,9 @@ test('the Browserbase SDK, unmodified', async (t) => {
   const done = await bb.sessions.update(s.id, { status: 'REQUEST_RELEASE', projectId: s.projectId });
   assert.equal(done.status, 'COMPLETED');
   await assert.rejects(bb.sessions.retrieve(UNKNOWN), { status: 404 });
+  for (const absent of [bb.sessions.logs.list(s.id), bb.sessions.recording.retrieve(s.id), bb.sessions.downloads.list(s.id), bb.projects.list()]) {
+    await assert.rejects(absent, (e) => e.status === 501 && e.error.error.code === 'not_implemented' && e.headers['x-should-retry'] === 'false');
+  }
 });
 
 // ---- keys ----------------------------------------------------------------------------------------------------------------
