@@ -144,6 +144,39 @@ test('Redis is away for longer than the leases: nobody is taken for dead when it
   await allAtRest(stack);
 });
 
+test('Redis comes back empty: all begins anew by itself', { timeout: 60000 }, async (t) => {
+  const stack = await startStack(t, { redis: { aof: true }, env: sim, workers: [{}, {}] });
+  await running(stack, 12);
+  const waiting = pending(stack, 3);
+  await queued(stack, 3);
+  await stack.redisServer.forget();
+  for (const { status, body, text } of await Promise.all(waiting)) {
+    assert.ok([502, 503].includes(status) && ['session_lost', 'redis_unavailable'].includes(body.error.code), text);
+  }
+  await Promise.all(stack.workers.map((worker) => worker.ready()));
+  for (const session of await running(stack, 12)) await stack.request('DELETE', `/v1/sessions/${session.id}`);
+  await allAtRest(stack);
+});
+
+test('Redis comes back without its last moments: no browser serves twice, no berth is lost', { timeout: 120000 }, async (t) => {
+  const env = { ...sim, BERTH_LEASE: '5s' };
+  const stack = await startStack(t, { apis: 2, redis: { aof: true }, env, workers: [{}, {}] });
+  const crowd = new Crowd(t, stack, { clients: 20, hold: 60, url: (i) => stack.apis[i % 2].url });
+  for (let round = 0; round < 4; round++) {
+    await crowd.served(20);
+    stack.redisServer.remember();
+    await crowd.served(10 + 20 * round);
+    await stack.redisServer.forget();
+    await crowd.served(20);
+  }
+  await crowd.stop();
+  // No acknowledged here: what was forgotten is forgotten.
+  await allAtRest(stack);
+  await Promise.all(stack.workers.map((worker) => worker.ready()));
+  for (const session of await running(stack, 12)) await stack.request('DELETE', `/v1/sessions/${session.id}`);
+  await allAtRest(stack);
+});
+
 test('clients that hang up while they wait leave nothing behind', { timeout: 60000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}] });
   const kept = await running(stack, 6);

@@ -8,7 +8,7 @@
 //   stack.request(m, path, body, headers)                          stack.script(name, ...args)        stack.audit()
 //
 // BERTH_BUILD names the build folder (default: build).
-import { mkdtempSync, readFileSync, rmSync, mkdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join, resolve, dirname } from 'node:path';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -110,6 +110,20 @@ class RedisServer extends Part {
     this.spawn(['redis-server', ...args], environment());
     await this.program.line(/Ready to accept connections/i);
   }
+
+  /** Remembers what it holds now, for forget(). */
+  remember() {
+    cpSync(join(this.stack.dir, 'redis'), join(this.stack.dir, 'redis-then'), { recursive: true });
+  }
+
+  /** kill -9, and it comes back as it was at remember(), or empty where that was never called: as after a failover. */
+  async forget() {
+    await this.kill();
+    const [now, then] = ['redis', 'redis-then'].map((name) => join(this.stack.dir, name));
+    rmSync(now, { recursive: true });
+    if (existsSync(then)) renameSync(then, now);
+    await this.start();
+  }
 }
 
 class Api extends Part {
@@ -164,6 +178,8 @@ class Worker extends Part {
         BERTH_WARM: 2,
         BERTH_GATEWAY_LISTEN: `127.0.0.1:${this.port}`,
         BERTH_DRAIN_TIMEOUT: '1s',
+        BERTH_PRESSURE_CPU: 1000, // the host has other things to do as well
+        BERTH_PRESSURE_MEM: 100,
         BERTH_RUN_DIR: this.runDir,
         BERTH_UID_BASE: this.slot.uidBase,
         BERTH_NET: this.slot.net,
