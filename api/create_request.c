@@ -282,18 +282,12 @@ static void add_member(struct buf *b, const char *name, const cJSON *v)
     free(text);
 }
 
-static void add_text(struct buf *b, const char *name, const char *text)
-{
-    buf_addf(b, ",\"%s\":", name);
-    buf_add_json_string(b, text);
-}
-
 static void write_meta(struct parse *p)
 {
     struct buf *b = &p->r->meta;
 
     buf_adds(b, "{\"browser\":\"chromium\"");
-    add_text(b, "region", p->region ? p->region : "local");
+    buf_add_json_member(b, "region", p->region ? p->region : "local");
     if (p->metadata && p->metadata->child)
         add_member(b, "userMetadata", p->metadata);
     if (p->tags && p->tags->child)
@@ -303,7 +297,7 @@ static void write_meta(struct parse *p)
     if (p->browser_settings && p->browser_settings->child)
         add_member(b, "browserSettings", p->browser_settings);
     if (p->proxy_profile)
-        add_text(b, "proxyProfile", p->proxy_profile);
+        buf_add_json_member(b, "proxyProfile", p->proxy_profile);
     buf_adds(b, "}");
 }
 

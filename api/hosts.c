@@ -17,8 +17,7 @@
 
 static void add_text(struct buf *b, const char *name, const char *text)
 {
-    buf_addf(b, ",\"%s\":", name);
-    buf_add_json_string(b, text && *text ? text : NULL);
+    buf_add_json_member(b, name, text && *text ? text : NULL);
 }
 
 static void add_time(struct buf *b, const char *name, long long ms)

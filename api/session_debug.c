@@ -34,12 +34,6 @@ static const char *text_of(const cJSON *page, const char *name)
     return cJSON_IsString(v) ? v->valuestring : "";
 }
 
-static void add_text(struct buf *b, const char *name, const char *text)
-{
-    buf_addf(b, ",\"%s\":", name);
-    buf_add_json_string(b, text);
-}
-
 static void add_pages(struct buf *b, const cJSON *list)
 {
     const cJSON *page;
@@ -53,12 +47,12 @@ static void add_pages(struct buf *b, const cJSON *list)
         url = text_of(page, "devtoolsFrontendUrl");
         buf_adds(b, n++ ? ",{\"id\":" : "{\"id\":");
         buf_add_json_string(b, text_of(page, "id"));
-        add_text(b, "title", text_of(page, "title"));
-        add_text(b, "url", text_of(page, "url"));
-        add_text(b, "faviconUrl", text_of(page, "faviconUrl"));
-        add_text(b, "debuggerUrl", url);
-        add_text(b, "debuggerFullscreenUrl", url);
-        add_text(b, "webSocketDebuggerUrl", text_of(page, "webSocketDebuggerUrl"));
+        buf_add_json_member(b, "title", text_of(page, "title"));
+        buf_add_json_member(b, "url", text_of(page, "url"));
+        buf_add_json_member(b, "faviconUrl", text_of(page, "faviconUrl"));
+        buf_add_json_member(b, "debuggerUrl", url);
+        buf_add_json_member(b, "debuggerFullscreenUrl", url);
+        buf_add_json_member(b, "webSocketDebuggerUrl", text_of(page, "webSocketDebuggerUrl"));
         buf_adds(b, "}");
     }
 }
@@ -74,8 +68,8 @@ static void on_pages(void *arg, int status, const char *body, size_t len)
     if (c->x) {
         buf_adds(&json, "{\"debuggerUrl\":");
         buf_add_json_string(&json, d->http.data);
-        add_text(&json, "debuggerFullscreenUrl", d->http.data);
-        add_text(&json, "wsUrl", d->ws.data);
+        buf_add_json_member(&json, "debuggerFullscreenUrl", d->http.data);
+        buf_add_json_member(&json, "wsUrl", d->ws.data);
         buf_adds(&json, ",\"pages\":[");
         if (cJSON_IsArray(list))
             add_pages(&json, list);

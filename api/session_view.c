@@ -76,10 +76,7 @@ const char *session_start(const struct session *s)
 
 static void add_text(struct buf *b, const char *name, const char *text)
 {
-    buf_adds(b, ",\"");
-    buf_adds(b, name);
-    buf_adds(b, "\":");
-    buf_add_json_string(b, *text ? text : NULL);
+    buf_add_json_member(b, name, *text ? text : NULL);
 }
 
 static void add_number(struct buf *b, const char *name, double v)

@@ -35,6 +35,20 @@ static int may_exist(struct call *c)
     return 0;
 }
 
+/* The session that a script's reply has as its element at; 0, or -1: it has none, and the call has been
+ * answered. */
+static int read_reply(struct call *c, const redisReply *reply, size_t at, struct session *out)
+{
+    enum err e = redis_code(reply);
+
+    if (e) {
+        call_error(c, e, NULL, NULL);
+        return -1;
+    }
+    session_read(redis_array(reply, at), out);
+    return 0;
+}
+
 static void answer_session(struct call *c, const struct session *s, long long position)
 {
     struct buf json = {0}, base = {0};
@@ -128,14 +142,10 @@ static void on_poll_drain(struct call *c, int last)
 static void on_get(struct call *c, const redisReply *reply)
 {
     struct poll *p = c->data;
-    enum err e = redis_code(reply);
     struct session s;
 
-    if (e) {
-        call_error(c, e, NULL, NULL);
+    if (read_reply(c, reply, 2, &s))
         return;
-    }
-    session_read(redis_array(reply, 2), &s);
     if (p->wait_ms <= 0 || c->api->draining || is_news(p, &s)) {
         end_poll(c, &s, redis_int(reply, 1, 0));
         return;
@@ -176,28 +186,20 @@ static void log_release(const struct call *c, const struct session *s)
 
 static void on_delete(struct call *c, const redisReply *reply)
 {
-    enum err e = redis_code(reply);
     struct session s;
 
-    if (e) {
-        call_error(c, e, NULL, NULL);
+    if (read_reply(c, reply, 1, &s))
         return;
-    }
-    session_read(redis_array(reply, 1), &s);
     log_release(c, &s);
     call_reply_empty(c, 204);
 }
 
 static void on_update(struct call *c, const redisReply *reply)
 {
-    enum err e = redis_code(reply);
     struct session s;
 
-    if (e) {
-        call_error(c, e, NULL, NULL);
+    if (read_reply(c, reply, 1, &s))
         return;
-    }
-    session_read(redis_array(reply, 1), &s);
     log_release(c, &s);
     answer_session(c, &s, 0);
 }
@@ -247,15 +249,11 @@ void sessions_on_update(struct call *c)
 
 static void on_events(struct call *c, const redisReply *reply)
 {
-    enum err e = redis_code(reply);
     struct buf json = {0};
     struct session s;
 
-    if (e) {
-        call_error(c, e, NULL, NULL);
+    if (read_reply(c, reply, 2, &s))
         return;
-    }
-    session_read(redis_array(reply, 2), &s);
     session_add_events(&json, &s);
     call_reply(c, 200, &json);
 }
@@ -278,16 +276,12 @@ static void add_span(struct buf *json, const char *name, long long from, long lo
 
 static void on_session_metrics(struct call *c, const redisReply *reply)
 {
-    enum err e = redis_code(reply);
-    long long end;
     struct buf json = {0};
     struct session s;
+    long long end;
 
-    if (e) {
-        call_error(c, e, NULL, NULL);
+    if (read_reply(c, reply, 2, &s))
         return;
-    }
-    session_read(redis_array(reply, 2), &s);
     end = s.ending ? s.ending : s.ended ? s.ended : clock_wall_ms();
     buf_adds(&json, "{\"sessionId\":");
     buf_add_json_string(&json, s.id);

@@ -133,6 +133,14 @@ void buf_add_json_string(struct buf *b, const char *s)
     buf_add(b, "\"", 1);
 }
 
+void buf_add_json_member(struct buf *b, const char *name, const char *text)
+{
+    buf_adds(b, ",\"");
+    buf_adds(b, name);
+    buf_adds(b, "\":");
+    buf_add_json_string(b, text);
+}
+
 char *buf_take(struct buf *b)
 {
     char *data = b->data ? b->data : mem_strdup("");

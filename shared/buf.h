@@ -17,6 +17,8 @@ void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf,
 void buf_consume(struct buf *b, size_t len); /* drops len bytes from the front */
 /* JSON text of a string, quotes included; bytes that are not UTF-8 become U+FFFD. s may be NULL: null. */
 void buf_add_json_string(struct buf *b, const char *s);
+/* ,"name":"text" (or null): one more member of a JSON object. name needs no escapes. */
+void buf_add_json_member(struct buf *b, const char *name, const char *text);
 char *buf_take(struct buf *b); /* the bytes, NUL-terminated; caller frees; b is empty */
 
 #endif
