@@ -279,7 +279,7 @@ static void accept_one(struct http_server *s, int fd, const struct sockaddr_stor
 static void accept_some(struct http_server *s, int max)
 {
     for (int i = 0; i < max; i++) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {0};
         socklen_t len = sizeof(address);
         int fd = accept4(s->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
