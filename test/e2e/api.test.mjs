@@ -570,8 +570,9 @@ test('the Browserbase SDK, unmodified', async (t) => {
   const done = await bb.sessions.update(s.id, { status: 'REQUEST_RELEASE', projectId: s.projectId });
   assert.equal(done.status, 'COMPLETED');
   await assert.rejects(bb.sessions.retrieve(UNKNOWN), { status: 404 });
-  for (const absent of [bb.sessions.logs.list(s.id), bb.sessions.recording.retrieve(s.id), bb.sessions.downloads.list(s.id), bb.projects.list()]) {
-    await assert.rejects(absent, (e) => e.status === 501 && e.error.error.code === 'not_implemented' && e.headers['x-should-retry'] === 'false');
+  const absent = [() => bb.sessions.logs.list(s.id), () => bb.sessions.recording.retrieve(s.id), () => bb.sessions.downloads.list(s.id), () => bb.projects.list()];
+  for (const ask of absent) {
+    await assert.rejects(ask, (e) => e.status === 501 && e.error.error.code === 'not_implemented' && e.headers['x-should-retry'] === 'false');
   }
 });
 
@@ -729,6 +730,7 @@ test('several processes behind one port; any of them answers for any session', a
   const { stack, fake } = await fleet(t, { worker: { capacity: 8 } });
   const second = await stack.addApi({ BERTH_LISTEN: `127.0.0.1:${stack.apis[0].port}` });
   assert.equal(second.port, stack.apis[0].port);
+  await waitFor(() => second.program.lines.some((line) => / redis_up connection=api /.test(line)), { what: 'the second API to reach Redis' });
   await fake.warm();
   const { body: s } = await create(stack);
   for (let i = 0; i < 20; i++) {
