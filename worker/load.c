@@ -147,7 +147,7 @@ static void sample(struct load *l)
         l->average = 0;
     pressure = load_judge(l->pressure, l->cpu, l->cpu_limit, l->mem, l->mem_limit);
     if (pressure != l->pressure)
-        log_warn("pressure", "on=%d cpu=%.1f mem=%.1f load=%.2f", pressure, l->cpu, l->mem, l->average);
+        log_info("pressure", "on=%d cpu=%.1f mem=%.1f load=%.2f", pressure, l->cpu, l->mem, l->average);
     l->pressure = pressure;
 }
 
