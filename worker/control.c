@@ -173,7 +173,8 @@ static void on_epoch_reply(void *arg, const redisReply *reply)
 {
     struct worker *w = arg;
 
-    if (w->control.state != CONTROL_REGISTERED || !reply)
+    /* No answer, or a Redis that cannot say now: the next heartbeat asks again. */
+    if (w->control.state != CONTROL_REGISTERED || !reply || reply->type == REDIS_REPLY_ERROR)
         return;
     if (reply->type != REDIS_REPLY_STRING || atoll(reply->str) < w->control.epoch)
         on_lease_lost(w);
