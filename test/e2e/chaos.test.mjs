@@ -314,6 +314,24 @@ class Run {
   }
 }
 
+/** At rest nobody listens, waits or relays, every job was read, and no key is there that nothing stands for. */
+async function nothingLeft(stack) {
+  const { redis } = stack;
+  assert.deepEqual(await redis.pubsub('CHANNELS', '*'), [], 'channels that somebody still listens to');
+  for (const { url } of stack.apis) {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    for (const name of ['waiting_creates', 'long_polls', 'relays']) assert.match(text, new RegExp(`^berth_${name} 0$`, 'm'));
+  }
+  const ids = stack.workers.map((w) => w.id);
+  await waitFor(async () => (await Promise.all(ids.map((id) => redis.xlen(stack.key(`jobs:${id}`))))).every((n) => n === 0), {
+    what: 'all jobs to be done',
+  });
+  const expected = /^(cell|events|profiles|projects|workers|(worker|berths|free|jobs|room|spare|warm|carriers|project|idem|session|sessions):.*)$/;
+  const keys = (await redis.keys('*')).map((key) => key.slice(stack.key('').length));
+  const odd = keys.filter((key) => !expected.test(key) || (/^(worker|berths|free|jobs):/.test(key) && !ids.includes(key.replace(/^\w+:/, ''))));
+  assert.deepEqual(odd, [], 'keys of nothing');
+}
+
 /** One session on each worker, the others being drained. */
 async function serveEverywhere(stack) {
   const order = (worker, what) => stack.request('POST', `/v1/hosts/${worker.id}/${what}`);
@@ -363,4 +381,5 @@ test(`chaos for ${SECONDS} s, seed ${SEED}`, { timeout: (SECONDS + 240) * 1000 }
   }
   await serveEverywhere(stack);
   await allAtRest(stack);
+  await nothingLeft(stack);
 });
