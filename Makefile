@@ -81,16 +81,17 @@ $(BUILD)/berth-worker: $(WORKER_OBJ) $(BUILD)/libshared.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/%.o: %.c
+# Objects are made anew when this file changes: it has their flags.
+$(BUILD)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/%.o: $(BUILD)/%.c
+$(BUILD)/%.o: $(BUILD)/%.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # llhttp ships as C sources (Debian: node-llhttp); it is not ours, so not our warnings.
-$(BUILD)/llhttp/%.o: $(LLHTTP)/llhttp/%.c
+$(BUILD)/llhttp/%.o: $(LLHTTP)/llhttp/%.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -std=c11 $(OPT) $(SAN) -w -c -o $@ $<
 
