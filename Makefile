@@ -43,7 +43,8 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC))
 
 .DELETE_ON_ERROR:
-.PHONY: all run check unit unit-all lua e2e fuzz lint format install clean setup help
+.PHONY: all run check unit unit-all lua e2e fuzz lint format install clean setup help \
+  bench-programs bench-load bench-fleet bench-gateway
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
 
@@ -176,6 +177,25 @@ lint:
 
 format:
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+# ---- benchmarks ------------------------------------------------------------------------------------------------------
+# bench/NAME.c with a `links:` line is one program, built as a unit test is (docs/benchmarks.md). BENCH= gives options.
+BENCH_SRC := $(shell grep -ls '^/\* links: ' bench/*.c)
+BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
+BENCH     ?=
+BENCH_RUN  = BERTH_BUILD=$(BUILD) $(NODE)
+
+define bench_rule
+$(BUILD)/$(1:.c=): $(BUILD)/$(1:.c=.o) $(call links,$(1)) $(BUILD)/libshared.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach t,$(BENCH_SRC),$(eval $(call bench_rule,$(t))))
+
+bench-programs: $(BENCH_BIN)
+
+bench-load bench-fleet bench-gateway: bench-%: all bench-programs
+	@$(BENCH_RUN) bench/$*.mjs $(BENCH)
 
 # ---- install ---------------------------------------------------------------------------------------------------------
 install: all
