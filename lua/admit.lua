@@ -1,6 +1,7 @@
 #!lua
 -- admit: creates a session. It gets a warm berth and runs, or a berth in which its browser is started, or a place in the queue.
--- A call with an id that exists already (an answer was lost) or with a known idempotency key gives that session as it is.
+-- A call with an id that exists already (an answer was lost) gives that session as it is; so does a known idempotency key,
+-- unless its session ended before it ran.
 -- A newcomer does not pass those who wait for its profile.
 --
 -- KEYS
@@ -75,7 +76,8 @@ if idem ~= '' then
   local known = redis.call('GET', key.idem(project, idem))
   local s_id, hash = string.match(known or '', '^(%S+) (.*)$')
   local s = s_id and session.load(s_id)
-  if s then
+  -- One that ended before it ran was answered with an error, and the repeat is another try.
+  if s and (session.live(s) or s.running) then
     if hash ~= body then return fail('idempotency_mismatch') end
     -- A second client counts on it: the first one's hang-up, noticed late, must not cancel it (lua/cancel.lua).
     if session.live(s) and not s.adopted then session.write(s, { adopted = '1' }) end

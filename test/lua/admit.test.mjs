@@ -163,6 +163,15 @@ suite('admit', (it) => {
     assert.equal((await c.call('admit', ...c.admission('c0-u', { idem: 'key 1', body: 'abd', project: 'q' })))[2], 0);
   });
 
+  it('makes a new one when the key\'s session ended before it ran', async (c) => {
+    await c.worker('w1', 1);
+    await c.admit('c0-s');
+    await c.admit('c0-x', { idem: 'k', body: 'abc' });
+    await c.set('release', 'c0-x', 'p', 'queue_timeout', '', '');
+    assert.equal((await c.call('admit', ...c.admission('c0-y', { idem: 'k', body: 'abd' })))[2], 0);
+    assert.equal(await c.redis.get('berth:{c0}:idem:p:k'), 'c0-y abd');
+  });
+
   it('makes a new one when the key\'s session is forgotten', async (c) => {
     await c.worker('w1', 2);
     await c.redis.set('berth:{c0}:idem:p:k', 'c0-gone abc');

@@ -294,12 +294,12 @@ export class Model {
     const known = this.sessions.get(id);
     if (known) return known.project === project ? ['ok', this.position(known), 1, this.flat(known)] : ['bad_argument', '2'];
     const key = `${project}:${idem}`;
-    if (idem && this.idem.has(key)) {
-      const [first, hash] = this.idem.get(key);
+    const [first, hash] = (idem && this.idem.get(key)) || [];
+    const same = this.sessions.get(first);
+    if (same && (same.state !== 'ended' || same.running)) {
       if (hash !== body) return ['idempotency_mismatch'];
-      const s = this.sessions.get(first);
-      if (s.state !== 'ended') s.adopted = '1';
-      return ['ok', this.position(s), 1, this.flat(s)];
+      if (same.state !== 'ended') same.adopted = '1';
+      return ['ok', this.position(same), 1, this.flat(same)];
     }
     const limits = this.projects.get(project)?.limits ?? {};
     const queued = this.inState('queued', project).length;
