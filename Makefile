@@ -43,7 +43,7 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC))
 
 .DELETE_ON_ERROR:
-.PHONY: all run check unit unit-all lua e2e fuzz lint format install clean setup help \
+.PHONY: bench-arena all run check unit unit-all lua e2e fuzz lint format install clean setup help \
   bench-programs bench-load bench-fleet bench-gateway
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
@@ -196,6 +196,10 @@ bench-programs: $(BENCH_BIN)
 
 bench-load bench-fleet bench-gateway: bench-%: all bench-programs
 	@$(BENCH_RUN) bench/$*.mjs $(BENCH)
+
+# The browser's whole lifecycle, beside other ways to get one; sets up first, also the others.
+bench-arena:
+	@BUILD=$(BUILD) MAKE="$(MAKE)" bench/arena/run $(or $(BENCH),$(ARGS))
 
 # ---- install ---------------------------------------------------------------------------------------------------------
 install: all

@@ -104,9 +104,9 @@ class RedisServer extends Part {
   async start() {
     const dir = join(this.stack.dir, 'redis');
     mkdirSync(dir, { recursive: true });
-    // appendfsync always: after kill -9 every answered command is in the file.
     const args = ['--port', '0', '--unixsocket', this.socket, '--dir', dir, '--save', '', '--daemonize', 'no'];
-    args.push('--appendonly', this.aof ? 'yes' : 'no', '--appendfsync', 'always');
+    // Always: after kill -9 every answered command is in the file. Benchmarks ask for 'everysec', Redis' own default.
+    args.push('--appendonly', this.aof ? 'yes' : 'no', '--appendfsync', this.aof === true ? 'always' : this.aof || 'no');
     this.spawn(['redis-server', ...args], environment());
     await this.program.line(/Ready to accept connections/i);
   }

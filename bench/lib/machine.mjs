@@ -1,0 +1,98 @@
+// What a figure has to be read with: the machine, and how busy it was with other things.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+
+const TICK_MS = 10; // USER_HZ is 100 everywhere Linux runs
+
+function first(command, args) {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim().split('\n')[0];
+  } catch {
+    return null;
+  }
+}
+
+/** The machine as a plain object for a summary; browser: path of a Chromium whose version shall be named. */
+export function machine({ browser } = {}) {
+  const cpus = os.cpus();
+  return {
+    cpu: cpus[0]?.model ?? 'unknown',
+    cores: cpus.length,
+    memoryGb: Math.round(os.totalmem() / 2 ** 30),
+    kernel: os.release(),
+    os: /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? os.platform(),
+    node: process.version,
+    redis: first('redis-server', ['--version'])?.replace(/^.*?v=(\S+).*$/, '$1') ?? null,
+    ...(browser && { browser: first(browser, ['--version']) }),
+    load: os.loadavg().map((n) => Number(n.toFixed(2))),
+  };
+}
+
+/** CPU milliseconds that all cores together have been busy since boot. */
+function busyMs() {
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0].split(/\s+/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq + steal) * TICK_MS;
+}
+
+/** CPU milliseconds of pid and all below it, those it has reaped included. */
+export function treeCpuMs(pid) {
+  const children = new Map();
+  const cpu = new Map();
+  for (const entry of readdirSync('/proc')) {
+    if (entry.charCodeAt(0) > 57) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'latin1');
+      const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const parent = Number(field[1]);
+      if (!children.has(parent)) children.set(parent, []);
+      children.get(parent).push(Number(entry));
+      cpu.set(Number(entry), (Number(field[11]) + Number(field[12]) + Number(field[13]) + Number(field[14])) * TICK_MS);
+    } catch {
+      // gone while we looked
+    }
+  }
+  let sum = 0;
+  const todo = [pid];
+  while (todo.length) {
+    const next = todo.pop();
+    sum += cpu.get(next) ?? 0;
+    todo.push(...(children.get(next) ?? []));
+  }
+  return sum;
+}
+
+/** Tells how much of the machine other programs use: the share of all cores, 0 to 1, between two calls. */
+export function othersMeter() {
+  const look = () => ({ at: performance.now(), busy: busyMs(), own: treeCpuMs(process.pid) });
+  const start = look();
+  return () => {
+    const now = look();
+    const others = now.busy - start.busy - (now.own - start.own);
+    return Math.max(0, others / ((now.at - start.at) * os.cpus().length));
+  };
+}
+
+/**
+ * Resolves once everything below this process has been idle for 100 ms (at most one tick of CPU time), so that what one run left
+ * behind does not slow the next; false if it did not get so within limitMs.
+ */
+export async function quiet(limitMs = 5000) {
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
+  // Looking costs CPU time itself: only what is below counts.
+  const look = () => treeCpuMs(process.pid) - ownMs();
+  const deadline = performance.now() + limitMs;
+  for (let before = look(); performance.now() < deadline; ) {
+    await pause();
+    const now = look();
+    if (now - before <= TICK_MS) return true;
+    before = now;
+  }
+  return false;
+}
+
+function ownMs() {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(field[11]) + Number(field[12])) * TICK_MS;
+}
