@@ -192,7 +192,7 @@ static void lifecycle_over(struct lifecycle *l)
     live--;
     if (!opt.rate && clock_mono_us() < measured_to)
         step(lifecycle_new(clock_mono_us()));
-    else if (live == 0 && (!opt.rate || arrivals_over))
+    else if (live == 0 && (!opt.rate || arrivals_over) && clock_mono_us() >= measured_to)
         ev_break(loop, EVBREAK_ALL);
 }
 
@@ -273,6 +273,8 @@ static void on_end(struct ev_loop *l, ev_timer *w, int revents)
     (void)revents;
     puts("end");
     fflush(stdout);
+    if (live == 0)
+        ev_break(loop, EVBREAK_ALL);
 }
 
 static void on_drained(struct ev_loop *l, ev_timer *w, int revents)

@@ -177,12 +177,18 @@ static void retire(struct worker *w, const struct tally *t, int profile, double 
         turn_withdraw(t->aged);
 }
 
+/* How many berths Redis may have free, as far as is known here: a call for one more would be in vain. */
+static int room(const struct worker *w)
+{
+    return w->counts[BERTH_IDLE] - pool_reserving(w) - w->reports.freed;
+}
+
 /* Reserves what is missing, at most start_parallel browsers on their way at once. Returns how many are still
  * missing. */
 static int fill(struct worker *w, struct tally *tallies)
 {
     double now = clock_mono_ms();
-    int count_all = (int)w->profiles->count, starting = 0, lacking = 0;
+    int count_all = (int)w->profiles->count, starting = 0, lacking = 0, left = room(w);
 
     for (int i = 0; i < count_all; i++)
         starting += tallies[i].starting;
@@ -191,8 +197,8 @@ static int fill(struct worker *w, struct tally *tallies)
         int missing = pool_missing(target_of(w, i), tallies[i].have, tallies[i].held);
 
         if (!w->load->pressure && now >= w->pool.profiles[i].backoff_until) {
-            for (; missing > 0 && starting < w->settings->start_parallel && !w->pool.no_room;
-                 missing--, starting++)
+            for (; missing > 0 && left > 0 && starting < w->settings->start_parallel && !w->pool.no_room;
+                 missing--, left--, starting++)
                 reserve(w, i);
         }
         lacking += missing + tallies[i].held;

@@ -46,6 +46,7 @@ static struct report *report_new(struct berth *b, enum report_kind kind, long lo
         r->next->link = &r->next;
     w->reports.first = r;
     w->reports.count++;
+    w->reports.freed += kind == REPORT_FREED;
     snprintf(a->epoch, sizeof(a->epoch), "%lld", r->epoch);
     snprintf(a->berth, sizeof(a->berth), "%d", b->index);
     snprintf(a->turn, sizeof(a->turn), "%lld", turn);
@@ -58,6 +59,7 @@ static void report_free(struct report *r)
     if (r->next)
         r->next->link = r->link;
     r->worker->reports.count--;
+    r->worker->reports.freed -= r->kind == REPORT_FREED;
     free(r);
 }
 

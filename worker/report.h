@@ -10,7 +10,7 @@ struct worker;
 
 struct reports {
     struct report *first; /* without an answer yet */
-    int count;
+    int count, freed;     /* of these, so many say `freed` */
 };
 
 /* The berth is warm: its secret and timings are published. */

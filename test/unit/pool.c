@@ -276,6 +276,32 @@ static void test_no_room(void **state)
     assert_int_equal(call_count, 4);
 }
 
+/* A call for a berth that is not free would cost a script each, for every berth that becomes free. */
+static void test_asks_for_no_more_than_is_idle(void **state)
+{
+    (void)state;
+    settings.start_parallel = 100;
+    profiles[0].warm = 8;
+    for (int i = 0; i < 6; i++) {
+        make_warm(&berths[i]);
+        berth_set(&berths[i], BERTH_TAKEN, "test");
+    }
+    worker.reports.freed = 1; /* idle here; Redis does not know yet */
+    look();
+    assert_int_equal(call_count, 1);
+    look();
+    assert_int_equal(call_count, 1);
+    worker.reports.freed = 0;
+    look();
+    assert_int_equal(call_count, 2);
+    berth_set(&berths[0], BERTH_CLEANING, "test");
+    look();
+    assert_int_equal(call_count, 2);
+    berth_set(&berths[0], BERTH_IDLE, "test");
+    look();
+    assert_int_equal(call_count, 3);
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -352,6 +378,7 @@ int main(void)
         TEST(test_target_above_capacity),
         TEST(test_closed),
         TEST(test_no_room),
+        TEST(test_asks_for_no_more_than_is_idle),
         TEST(test_failures),
         TEST(test_a_new_session_is_left_alone),
         TEST(test_answers),
