@@ -4,7 +4,6 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, existsSync, writeFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { tmpdir } from 'node:os';
 
 const SLOTS = 512;
 const UIDS_PER_SLOT = 256;
@@ -18,7 +17,7 @@ function run(file, args) {
 
 /** Reserves a slot among all test processes of this machine: { uidBase, net, matches(ip), free() }. */
 export function takeSlot() {
-  const dir = join(tmpdir(), 'berth-e2e-slots');
+  const dir = '/tmp/berth-e2e-slots'; // whatever TMPDIR is: user ids and addresses are the machine's
   mkdirSync(dir, { recursive: true });
   const first = process.pid % SLOTS;
   for (let i = 0; i < SLOTS; i++) {
