@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- sweep: does what time has made due, at most `slice` things a call: takes lost workers apart, and acts on passed deadlines.
 -- When nobody has swept for a while (Redis or all replicas were away), workers could not renew their leases: all leases then
--- run anew before any worker is judged, and a start gets as long to report.
+-- run anew before any worker is judged, and a start gets as long to report. It also forgets projects that nobody uses.
 --
 -- KEYS
 --   P:cell                         hash
@@ -19,6 +19,7 @@
 --   P:session:<id>                 hash
 --   P:sessions:<project>:<state>   zset
 --   P:project:<id>                 hash
+--   P:projects                     set
 --   P:deadlines                    zset
 --   P:events                       stream
 --   P:changed:<session>            channel
@@ -115,4 +116,20 @@ if done < slice then
 end
 for _, id in ipairs(due) do act(id) end
 done = done + #due
+
+-- Projects come and go as clients name them: one that has no session, those of its last day included, and no limits of its own
+-- is forgotten. Each call looks at a few.
+local function forget_if_idle(project)
+  local f = redis.call('HMGET', key.project(project), 'queued', 'starting', 'running', 'ending', 'concurrency', 'queue')
+  local live = tonumber(f[1] or 0) + tonumber(f[2] or 0) + tonumber(f[3] or 0) + tonumber(f[4] or 0)
+  if live == 0 and not f[5] and not f[6] and redis.call('EXISTS', key.sessions(project, 'ended')) == 0 then
+    redis.call('DEL', key.project(project))
+    redis.call('SREM', key.projects(), project)
+  end
+end
+
+local projects_at = redis.call('HGET', key.cell(), 'projects_at') or '0'
+local look = redis.call('SSCAN', key.projects(), projects_at, 'COUNT', 10)
+for _, project in ipairs(look[2]) do forget_if_idle(project) end
+if look[1] ~= projects_at then redis.call('HSET', key.cell(), 'projects_at', look[1]) end
 return ok(done, done >= slice and 1 or 0)

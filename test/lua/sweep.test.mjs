@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, T } from './cell.mjs';
 
+const P = 'berth:{c0}:';
+
 const sweep = (slice = 100) => ['10000', String(slice), 'pack'];
 
 // Sweeps every second from `from` on until `to`, as the API does.
@@ -214,6 +216,32 @@ suite('sweep', (it) => {
     await c.set('sweep', ...sweep());
     assert.deepEqual([await c.state('c0-s'), (await c.session('c0-s')).attempts], ['queued', '1']);
     await c.clean();
+  });
+
+  it('forgets a project that has no session and no limits', async (c) => {
+    await c.worker('w1', 1);
+    await c.warm('w1', 1);
+    await c.set('sweep', ...sweep());
+    await c.set('limits', 'bound', '3', '');
+    await c.admit('c0-s');
+    await c.set('release', 'c0-s', '', 'released', '', '');
+    await c.set('freed', 'w1', '1', '0', '1', 'pack');
+    c.now += 1000;
+    await c.expect('sweep', sweep(), ['ok', 0, 0], `
+      cell: swept 1000000 → 1001000
+    `);
+    await c.redis.del(`${P}sessions:p:ended`, `${P}session:c0-s`); // as if a day had passed
+    c.now += 1000;
+    await c.expect('sweep', sweep(), ['ok', 0, 0], `
+      - project:p
+      cell: swept 1001000 → 1002000
+      projects: p in → -
+    `);
+    await c.admit('c0-t');
+    c.now += 1000;
+    await c.expect('sweep', sweep(), ['ok', 0, 0], `
+      cell: swept 1002000 → 1003000
+    `);
   });
 
   it('lets leases run anew, and starts report, when nobody has swept for a while', async (c) => {
