@@ -46,14 +46,14 @@ void api_cancel(struct api *api, const char *session, const char *project)
 {
     api->settling++;
     log_info("session_cancelled", "session=%s", session);
-    redis_script_retry(api->redis, on_settled, api, SCRIPT_cancel, session, project, NULL);
+    redis_script_retry(api->redis, 0, on_settled, api, SCRIPT_cancel, session, project, NULL);
 }
 
 void api_release(struct api *api, const char *session, const char *reason)
 {
     api->settling++;
     log_info("session_released", "session=%s reason=%s", session, reason);
-    redis_script_retry(api->redis, on_settled, api, SCRIPT_release, session, "", reason, "", "", NULL);
+    redis_script_retry(api->redis, 0, on_settled, api, SCRIPT_release, session, "", reason, "", "", NULL);
 }
 
 /* ---- events ---- */

@@ -62,9 +62,10 @@ void redis_script(struct redis *r, redis_reply_cb *cb, void *arg, enum script s,
 void redis_script_argv(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, int argc,
                        const char **argv, const size_t *lens);
 /* The same, repeated (with back-off, over reconnects) until Redis has answered; for a worker's reports, which
- * must arrive. Calls of one connection keep their order: one is on its way at a time. Dropped without a
- * callback by redis_free. */
-void redis_script_retry(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, ...)
+ * must arrive. Calls of one line (any number; REDIS_RETRY_LINES are told apart) keep their order: one of them
+ * is on its way at a time; lines go side by side. Dropped without a callback by redis_free. */
+#define REDIS_RETRY_LINES 64
+void redis_script_retry(struct redis *r, unsigned line, redis_reply_cb *cb, void *arg, enum script s, ...)
     __attribute__((sentinel));
 
 /* Pub/sub on a connection of its own. One callback for all channels; a channel subscribed to is subscribed

@@ -68,8 +68,10 @@ struct redis {
     void (*on_push)(void *arg, const redisReply *reply);
 
     /* redis_script.c */
-    struct script_call *retry_first, **retry_end; /* the first is the one on its way, if retry_sent */
-    int retry_sent;
+    struct script_line {
+        struct script_call *first, **end;
+        int sent; /* the first is on its way */
+    } retry[REDIS_RETRY_LINES];
     unsigned retry_failures;
     ev_timer retry_timer;
     struct script_load {

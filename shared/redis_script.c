@@ -21,10 +21,11 @@ struct script_call {
     enum script script;
     int loaded_again;
     struct buf command;
-    struct script_call *next; /* in the retry queue */
+    struct script_line *line; /* of calls that have to arrive */
+    struct script_call *next; /* in the line */
 };
 
-static void send_first_retry(struct redis *r);
+static void send_first_retry(struct redis *r, struct script_line *line);
 
 /* ---- texts ---- */
 
@@ -173,22 +174,25 @@ void redis_script(struct redis *r, redis_reply_cb *cb, void *arg, enum script s,
 }
 
 /* ---- calls that have to arrive ----
- * One is on its way at a time. With more, one that Redis refused (loading, say) would be repeated after those
- * sent behind it had been carried out, and the order would be lost. */
+ * One of a line is on its way at a time. With more, one that Redis refused (loading, say) would be repeated
+ * after those sent behind it had been carried out, and the order would be lost. */
 
 static void on_retry_reply(void *arg, const redisReply *reply)
 {
     struct script_call *call = arg;
     struct redis *r = call->r;
+    struct script_line *line = call->line;
     double wait_ms = RETRY_FIRST_MS;
 
     if (load_again(call, reply, on_retry_reply))
         return;
-    r->retry_sent = 0;
+    line->sent = 0;
     call->loaded_again = 0;
     if (!reply) /* the connection is gone: again when there is one */
         return;
     if (redis_is_unavailable(reply) || redis_is_error(reply, "NOSCRIPT")) {
+        if (ev_is_active(&r->retry_timer)) /* another line was refused as well */
+            return;
         for (unsigned i = 0; i < r->retry_failures && wait_ms < RETRY_LONGEST_MS; i++)
             wait_ms *= 2;
         log_warn("script_retry", "connection=%s script=%s tries=%u why=%s", r->name,
@@ -198,33 +202,39 @@ static void on_retry_reply(void *arg, const redisReply *reply)
         return;
     }
     r->retry_failures = 0;
-    r->retry_first = call->next;
-    if (!r->retry_first)
-        r->retry_end = &r->retry_first;
-    send_first_retry(r);
+    line->first = call->next;
+    if (!line->first)
+        line->end = &line->first;
+    send_first_retry(r, line);
     if (call->cb)
         call->cb(call->arg, reply);
     call_free(call);
 }
 
-static void send_first_retry(struct redis *r)
+static void send_first_retry(struct redis *r, struct script_line *line)
 {
-    struct script_call *call = r->retry_first;
+    struct script_call *call = line->first;
 
-    if (!call || r->retry_sent || ev_is_active(&r->retry_timer) || !redis_is_up(r))
+    if (!call || line->sent || ev_is_active(&r->retry_timer) || !redis_is_up(r))
         return;
-    r->retry_sent = 1;
+    line->sent = 1;
     redis_conn_queue(r, on_retry_reply, call, call->command.data, call->command.len);
+}
+
+static void send_retries(struct redis *r)
+{
+    for (int i = 0; i < REDIS_RETRY_LINES; i++)
+        send_first_retry(r, &r->retry[i]);
 }
 
 static void on_retry_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
     (void)loop;
     (void)events;
-    send_first_retry(w->data);
+    send_retries(w->data);
 }
 
-void redis_script_retry(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, ...)
+void redis_script_retry(struct redis *r, unsigned line, redis_reply_cb *cb, void *arg, enum script s, ...)
 {
     struct script_call *call;
     va_list ap;
@@ -234,16 +244,18 @@ void redis_script_retry(struct redis *r, redis_reply_cb *cb, void *arg, enum scr
     va_start(ap, s);
     call = call_new_va(r, cb, arg, s, ap);
     va_end(ap);
-    *r->retry_end = call;
-    r->retry_end = &call->next;
-    send_first_retry(r);
+    call->line = &r->retry[line % REDIS_RETRY_LINES];
+    *call->line->end = call;
+    call->line->end = &call->next;
+    send_first_retry(r, call->line);
 }
 
 /* ---- the connection's part ---- */
 
 void redis_script_init(struct redis *r)
 {
-    r->retry_end = &r->retry_first;
+    for (int i = 0; i < REDIS_RETRY_LINES; i++)
+        r->retry[i].end = &r->retry[i].first;
     ev_timer_init(&r->retry_timer, on_retry_timer, 0., 0.);
     r->retry_timer.data = r;
     for (int i = 0; i < SCRIPT_COUNT; i++)
@@ -252,7 +264,7 @@ void redis_script_init(struct redis *r)
 
 void redis_script_on_up(struct redis *r)
 {
-    send_first_retry(r);
+    send_retries(r);
 }
 
 void redis_script_cleanup(struct redis *r)
@@ -260,8 +272,10 @@ void redis_script_cleanup(struct redis *r)
     struct script_call *call;
 
     ev_timer_stop(r->loop, &r->retry_timer);
-    while ((call = r->retry_first)) {
-        r->retry_first = call->next;
-        call_free(call);
+    for (int i = 0; i < REDIS_RETRY_LINES; i++) {
+        while ((call = r->retry[i].first)) {
+            r->retry[i].first = call->next;
+            call_free(call);
+        }
     }
 }

@@ -1,6 +1,7 @@
 /* report.c: see report.h. */
 #include "report.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,13 @@ struct report {
 struct args {
     char epoch[24], berth[16], turn[24];
 };
+
+/* The reports of one berth keep their order; those of several go side by side, or a busy worker would be as
+ * slow as one round trip after the other. The berth's place in memory numbers it, also among many workers. */
+static unsigned line_of(const struct berth *b)
+{
+    return (unsigned)((uintptr_t)b / sizeof(*b));
+}
 
 static struct report *report_new(struct berth *b, enum report_kind kind, long long turn, struct args *a)
 {
@@ -155,8 +163,8 @@ void report_offer(struct berth *b)
     struct report *r = report_new(b, REPORT_OFFER, b->order.turn, &a);
     char *timings = timings_json(b);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_offer, w->id, a.epoch, a.berth, a.turn,
-                       b->order.profile->name, b->secret, timings, w->settings->placement, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_offer, w->id, a.epoch, a.berth,
+                       a.turn, b->order.profile->name, b->secret, timings, w->settings->placement, NULL);
     free(timings);
 }
 
@@ -167,8 +175,8 @@ void report_ready(struct berth *b)
     struct report *r = report_new(b, REPORT_READY, b->order.turn, &a);
     char *timings = timings_json(b);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_ready, w->id, a.epoch, a.berth, a.turn,
-                       b->order.session, b->secret, timings, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_ready, w->id, a.epoch, a.berth,
+                       a.turn, b->order.session, b->secret, timings, NULL);
     free(timings);
 }
 
@@ -178,8 +186,8 @@ void report_failed(struct berth *b, const char *why)
     struct args a;
     struct report *r = report_new(b, REPORT_FAILED, b->order.turn, &a);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_failed, w->id, a.epoch, a.berth, a.turn, why,
-                       w->settings->placement, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_failed, w->id, a.epoch, a.berth,
+                       a.turn, why, w->settings->placement, NULL);
 }
 
 void report_freed(struct berth *b, long long turn)
@@ -188,8 +196,8 @@ void report_freed(struct berth *b, long long turn)
     struct args a;
     struct report *r = report_new(b, REPORT_FREED, turn, &a);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_freed, w->id, a.epoch, a.berth, a.turn,
-                       w->settings->placement, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_freed, w->id, a.epoch, a.berth,
+                       a.turn, w->settings->placement, NULL);
 }
 
 void report_release(struct berth *b, const char *reason)
@@ -198,8 +206,8 @@ void report_release(struct berth *b, const char *reason)
     struct args a;
     struct report *r = report_new(b, REPORT_RELEASE, b->order.turn, &a);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_release, b->order.session, "", reason, w->id,
-                       a.epoch, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_release, b->order.session, "", reason,
+                       w->id, a.epoch, NULL);
 }
 
 void report_withdraw(struct berth *b)
@@ -208,7 +216,8 @@ void report_withdraw(struct berth *b)
     struct args a;
     struct report *r = report_new(b, REPORT_WITHDRAW, b->order.turn, &a);
 
-    redis_script_retry(w->redis, on_report_reply, r, SCRIPT_withdraw, w->id, a.epoch, a.berth, a.turn, NULL);
+    redis_script_retry(w->redis, line_of(b), on_report_reply, r, SCRIPT_withdraw, w->id, a.epoch, a.berth,
+                       a.turn, NULL);
 }
 
 int report_pending(const struct worker *w)

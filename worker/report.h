@@ -1,6 +1,6 @@
-/* report.h: what the worker tells the scripts about its berths' turns. Reports arrive in the order in which
- * they were made, over lost connections too (redis_script_retry); each carries the epoch it was made under.
- * Answers that matter go to turn.c. */
+/* report.h: what the worker tells the scripts about its berths' turns. Reports of one berth arrive in the
+ * order in which they were made, over lost connections too (redis_script_retry); each carries the epoch it
+ * was made under. Answers that matter go to turn.c. */
 #ifndef BERTH_REPORT_H
 #define BERTH_REPORT_H
 

@@ -475,8 +475,8 @@ static void frees_in_any_state(void **state)
     again_left = 1000000; /* those given from inside are dropped, else this would not end */
     redis_call(redis, on_reply_again, TAG("a"), "BLPOP", "nothing", "0", NULL);
     redis_script(redis, on_reply, TAG("b"), SCRIPT_get, NULL);
-    redis_script_retry(redis, on_reply, TAG("never"), SCRIPT_get, NULL);
-    redis_script_retry(redis, on_reply, TAG("never"), SCRIPT_get, NULL);
+    redis_script_retry(redis, 0, on_reply, TAG("never"), SCRIPT_get, NULL);
+    redis_script_retry(redis, 0, on_reply, TAG("never"), SCRIPT_get, NULL);
     redis_fixture_turn(&fixture);
     redis_free(redis);
     redis = NULL;

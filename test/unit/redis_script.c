@@ -85,12 +85,21 @@ static void check_log(int expected)
     free(log);
 }
 
+/* The answers of several lines come in any order. */
+static void report_in_line(unsigned line, int n)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%d", n);
+    redis_script_retry(redis, line, on_reply, NULL, SCRIPT_register, number, NULL);
+}
+
 static void report(int n)
 {
     char number[16];
 
     snprintf(number, sizeof(number), "%d", n);
-    redis_script_retry(redis, on_reply, (void *)(uintptr_t)n, SCRIPT_register, number, NULL);
+    redis_script_retry(redis, 0, on_reply, (void *)(uintptr_t)n, SCRIPT_register, number, NULL);
 }
 
 /* ---- plain calls ---- */
@@ -210,7 +219,7 @@ static void keeps_the_order_of_reports_when_redis_forgets(void **state)
             UNTIL(&fixture, answers >= i - 3);
         }
     }
-    redis_script_retry(redis, NULL, NULL, SCRIPT_get, NULL);
+    redis_script_retry(redis, 0, NULL, NULL, SCRIPT_get, NULL);
     report(REPORTS + 1);
     UNTIL(&fixture, answers == REPORTS + 1);
     check_log(REPORTS + 1);
@@ -258,6 +267,35 @@ static void repeats_reports_to_a_redis_that_refuses(void **state)
     assert_int_equal(redis->retry_failures, 0);
 }
 
+/* One of each line is on its way; what Redis refused is repeated in the order of its line. */
+static void sends_lines_side_by_side(void **state)
+{
+    char *log;
+
+    (void)state;
+    connect_up(5000);
+    report_in_line(3, 1);
+    report_in_line(3, 2);
+    report_in_line(3 + REDIS_RETRY_LINES, 3);
+    report_in_line(4, 9);
+    assert_int_equal(redis->waiting.count, 2);
+    UNTIL(&fixture, answers == 4);
+    ASK(&fixture, "1", "DEL berth:{c0}:log");
+    answers = 0;
+    ASK(&fixture, "OK", "CONFIG SET maxmemory 1");
+    for (int i = 1; i <= 3; i++) {
+        report_in_line(0, i);
+        report_in_line(1, 10 + i);
+    }
+    UNTIL(&fixture, redis->retry_failures >= 2);
+    assert_int_equal(answers, 0);
+    ASK(&fixture, "OK", "CONFIG SET maxmemory 0");
+    UNTIL(&fixture, answers == 6);
+    log = redis_fixture_ask(&fixture, "LRANGE berth:{c0}:log 0 -1");
+    assert_string_equal(log, "1 11 2 12 3 13");
+    free(log);
+}
+
 static void takes_reports_before_it_was_ever_up(void **state)
 {
     (void)state;
@@ -284,6 +322,7 @@ int main(void)
         TEST(keeps_the_order_of_reports_when_redis_forgets),
         TEST(repeats_reports_to_a_redis_that_hangs),
         TEST(repeats_reports_to_a_redis_that_refuses),
+        TEST(sends_lines_side_by_side),
         TEST(takes_reports_before_it_was_ever_up),
     };
 
