@@ -231,7 +231,7 @@ static void beat(struct worker *w)
     snprintf(load, sizeof(load), "%.2f", w->load->average);
     snprintf(crashes, sizeof(crashes), "%lu", w->crashes);
     redis_script(w->redis, on_beat_reply, w, SCRIPT_heartbeat, w->id, epoch, lease,
-                 w->load->pressure ? "1" : "0", cpu, mem, load, crashes, w->settings->placement, NULL);
+                 worker_is_pressed(w) ? "1" : "0", cpu, mem, load, crashes, w->settings->placement, NULL);
 }
 
 static void on_control_timer(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -196,7 +196,7 @@ static int fill(struct worker *w, struct tally *tallies)
         int i = (w->pool.turn + n) % count_all;
         int missing = pool_missing(target_of(w, i), tallies[i].have, tallies[i].held);
 
-        if (!w->load->pressure && now >= w->pool.profiles[i].backoff_until) {
+        if (!worker_is_pressed(w) && now >= w->pool.profiles[i].backoff_until) {
             for (; missing > 0 && left > 0 && starting < w->settings->start_parallel && !w->pool.no_room;
                  missing--, left--, starting++)
                 reserve(w, i);

@@ -225,6 +225,11 @@ int worker_is_empty(const struct worker *w)
     return w->counts[BERTH_IDLE] == w->capacity;
 }
 
+int worker_is_pressed(const struct worker *w)
+{
+    return w->load->pressure && (!worker_is_empty(w) || w->load->mem >= (double)w->settings->pressure_mem);
+}
+
 void worker_end(struct worker *w, int status)
 {
     if (w->ended)

@@ -90,6 +90,9 @@ void worker_abort(struct worker *w, const char *reason);
 void worker_set_draining(struct worker *w, int draining);
 /* 1: no browser is here, nor one on its way in or out. */
 int worker_is_empty(const struct worker *w);
+/* 1: no browser is started for now. A CPU that other programs keep busy does not count while this worker runs
+ * nothing: it would shut the worker out for as long as they like. */
+int worker_is_pressed(const struct worker *w);
 /* Who runs browsers of this profile. */
 struct worker_driver *worker_driver(struct worker *w, const struct profile *p);
 /* The address that clients reach the gateway under. */

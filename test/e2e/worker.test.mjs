@@ -2,6 +2,7 @@
 // After each test the harness audits Redis and looks for what was left on the host.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -526,6 +527,22 @@ test('under pressure no browser is started, neither for the pool nor for session
   assert.equal(session.state, 'queued');
   await settled(stack, { warm: 0, starting: 0 });
   await release(stack, session.id, 'cancelled');
+});
+
+test('a CPU that others keep busy does not shut out a worker that runs nothing', async (t) => {
+  const stack = await start(t, { BERTH_PRESSURE_CPU: 1, BERTH_WARM: 1 }, { wait: false });
+  const busy = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+  t.after(() => busy.kill('SIGKILL'));
+  const key = stack.key(`worker:${stack.workers[0].id}`);
+  await settled(stack, { warm: 1 });
+  await waitFor(async () => (await stack.redis.hget(key, 'pressure')) === '1', { what: 'pressure, now that it has a browser' });
+  const warm = await admit(stack);
+  assert.equal(warm.state, 'running');
+  const cold = await admit(stack, { wait: 60000 });
+  assert.equal(cold.state, 'queued');
+  await release(stack, warm.id);
+  await state(stack, cold.id, 'running');
+  await release(stack, cold.id);
 });
 
 test('SIGTERM right after the start', async (t) => {

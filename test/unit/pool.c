@@ -58,6 +58,11 @@ int control_is_fresh(const struct worker *w)
     return fresh;
 }
 
+int worker_is_pressed(const struct worker *w)
+{
+    return w->load->pressure;
+}
+
 void control_check(struct worker *w)
 {
     (void)w;
