@@ -1,0 +1,198 @@
+// bench/arena: BrowserArena's session lifecycle, for Berth and what else there is to get a browser from, side by side in one run.
+// `make bench-arena`, options: --help; method: docs/benchmarks.md. Nothing here passes or fails by time.
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BUILD } from '../../test/e2e/harness.mjs';
+import { writeJson } from '../lib/json.mjs';
+import { machine, othersMeter, quiet } from '../lib/machine.mjs';
+import { progress } from '../lib/progress.mjs';
+import { round } from '../lib/stats.mjs';
+import { startBerth } from './berth.mjs';
+import { findBrowser, killAll } from './chromium.mjs';
+import { readOptions } from './options.mjs';
+import { compare, figures, printLevel, writeResults } from './report.mjs';
+import { runSession } from './stages.mjs';
+import { Unavailable } from './unavailable.mjs';
+
+const BUSY = 0.05; // other programs' share of the machine beyond which a run's figures are not worth keeping
+let interrupted = false;
+
+/** The static page, in a process of its own: url for browsers on the host, jailUrl for those in a berth. */
+async function startSite(url) {
+  if (url) return { url, jailUrl: url, close: () => {} };
+  const child = fork(fileURLToPath(new URL('site.mjs', import.meta.url)), { stdio: 'ignore' });
+  const { port } = await new Promise((done, failed) => child.once('message', done).once('error', failed));
+  return { url: `http://127.0.0.1:${port}/`, jailUrl: `http://host.berth.internal:${port}/`, close: () => child.disconnect() };
+}
+
+/** All providers of a level that can take part: [{ name, what, url, create, release, … }]; the others' reasons go to skipped. */
+async function openProviders(arena, names, skipped) {
+  const open = [];
+  try {
+    for (const name of names) {
+      const module = await import(`./providers/${name}.mjs`);
+      try {
+        open.push({ name, what: module.what, ...(await module.open(arena)) });
+      } catch (error) {
+        const reason = error instanceof Unavailable ? error.message : `it did not start: ${error.message}`;
+        skipped.set(name, reason);
+        console.error(`arena: ${arena.level.name}: skipped ${name}: ${reason}`);
+      }
+    }
+  } catch (error) {
+    await closeProviders(open);
+    throw error;
+  }
+  return open;
+}
+
+async function closeProviders(providers) {
+  for (const provider of providers) await provider.close?.();
+}
+
+/** One wave of a provider. settled: nothing else is at work when it begins, and nothing of it when this returns. */
+async function wave(provider, n, level, settled, state) {
+  if (settled) {
+    await provider.prepare?.(n);
+    if (!(await quiet())) state.restless++;
+  }
+  const rows = await Promise.all(Array.from({ length: n }, () => runSession(provider, level.concurrency)));
+  if (settled) await provider.rest?.();
+  return rows;
+}
+
+/** The order of things: [[provider, how many waves in a row]…], the providers' turns rotated so that none is always first. */
+function* schedule(providers, waves, block) {
+  for (let done = 0, turn = 0; done < waves; done += block, turn++) {
+    for (let i = 0; i < providers.length; i++) {
+      yield [providers[(turn + i) % providers.length], Math.min(block, waves - done)];
+    }
+  }
+}
+
+async function runLevel(level, options, arena, skipped) {
+  const settled = options.pace === 'settled';
+  const providers = await openProviders(arena, options.providers, skipped);
+  const rows = new Map(providers.map((p) => [p.name, []]));
+  const state = { restless: 0 };
+  const bar = progress(providers.length * (level.waves + options.warmups));
+  const others = othersMeter();
+  let done = 0;
+  const report = (provider) => {
+    const last = rows.get(provider.name).filter((row) => row.success).slice(-level.concurrency);
+    const sum = last.length ? figures(last).sum.p50.toFixed(0) : '–';
+    bar.step(++done, `${level.name} ${provider.name} ${sum} ms`);
+  };
+  try {
+    for (const [provider, count] of schedule(providers, options.warmups, settled ? 1 : options.block)) {
+      for (let i = 0; i < count && !interrupted; i++) {
+        await wave(provider, 1, level, settled, state);
+        report(provider);
+      }
+      await provider.rest?.();
+    }
+    for (const provider of providers) Object.assign(provider.notes?.() ?? {}, { warm: 0, cold: 0 });
+    state.restless = 0;
+    for (const [provider, count] of schedule(providers, level.waves, settled ? 1 : options.block)) {
+      if (!settled) {
+        await provider.rest?.();
+        await quiet();
+      }
+      for (let i = 0; i < count && !interrupted; i++) {
+        rows.get(provider.name).push(...(await wave(provider, level.concurrency, level, settled, state)));
+        report(provider);
+      }
+    }
+  } finally {
+    bar.done();
+    await closeProviders(providers);
+  }
+  const entries = providers.map((p) => [p.name, { what: p.what, ...(p.version && { version: p.version }), ...figures(rows.get(p.name)), ...(p.notes && { notes: p.notes() }) }]);
+  const result = {
+    name: level.name,
+    concurrency: level.concurrency,
+    waves: level.waves,
+    pool: level.pool,
+    others: round(others()),
+    restless: state.restless,
+    providers: Object.fromEntries(entries),
+  };
+  compare(result.providers);
+  return { result, rows };
+}
+
+async function main() {
+  const options = readOptions();
+  const browser = findBrowser();
+  const started = new Date();
+  const dir = resolve(options.out ?? join(BUILD, 'arena', started.toISOString().slice(0, 19).replace(/:/g, '-')));
+  const scratch = mkdtempSync(join(tmpdir(), 'berth-arena-'));
+  const site = await startSite(options.url);
+  const skipped = new Map();
+  const rows = new Map();
+  const summary = {
+    benchmark: 'arena',
+    command: `bench/arena/run ${process.argv.slice(2).join(' ')}`.trim(),
+    pace: options.pace,
+    page: options.url ?? 'static, loopback',
+    started_at: started.toISOString(),
+    finished_at: null,
+    machine: machine({ browser }),
+    skipped: {},
+    levels: [],
+  };
+  console.error(`arena: ${summary.machine.cores} cores, ${summary.machine.browser}; results in ${dir}`);
+  writeJson(join(dir, 'summary.json'), summary);
+  try {
+    for (const level of options.levels) {
+      if (interrupted) break;
+      let shared = null;
+      const berth = () => (shared ??= startBerth({ pool: level.pool, env: options.env, relay: options.providers.includes('berth-relay') }));
+      const arena = { level, pool: level.pool, concurrency: level.concurrency, browser, dir, scratch, site, berth };
+      try {
+        const { result, rows: levelRows } = await runLevel(level, options, arena, skipped);
+        summary.levels.push(result);
+        for (const [name, list] of levelRows) rows.set(`${level.name}/${name}`, list);
+        printLevel(result);
+      } finally {
+        const stack = await shared?.catch(() => null);
+        await stack?.close();
+      }
+    }
+  } finally {
+    await killAll();
+    site.close();
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 10 });
+  }
+  summary.finished_at = new Date().toISOString();
+  summary.skipped = Object.fromEntries(skipped);
+  summary.interrupted = interrupted;
+  writeResults(dir, summary, rows);
+  finalWords(summary, dir);
+}
+
+function finalWords(summary, dir) {
+  for (const [name, reason] of Object.entries(summary.skipped)) console.log(`skipped ${name}: ${reason}`);
+  for (const level of summary.levels) {
+    if (level.others > BUSY) console.log(`${level.name}: other programs used ${(level.others * 100).toFixed(0)} % of the machine: the figures are not solid`);
+    if (level.restless) console.log(`${level.name}: ${level.restless} waves began while something of the wave before was still at work`);
+  }
+  console.log(`summary.json, arena.svg and BrowserArena's files are in ${dir}`);
+}
+
+function onSignal() {
+  if (interrupted) {
+    void killAll().finally(() => process.exit(130));
+  } else {
+    console.error('\narena: ending after this wave (again: at once)');
+    interrupted = true;
+  }
+}
+process.on('SIGINT', onSignal);
+process.on('SIGTERM', onSignal);
+
+await main();
+process.exit(0);

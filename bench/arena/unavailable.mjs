@@ -1,0 +1,2 @@
+/** A provider throws it from open() when it cannot take part; the message says why, and what would change that. */
+export class Unavailable extends Error {}
