@@ -3,6 +3,8 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack, ROOT, BUILD } from './harness.mjs';
 
@@ -113,4 +115,33 @@ test('the operator is told what is wrong', async (t) => {
   assert.notEqual(away.status, 0);
   assert.match(away.err, /Redis \(redis:\/\/…@127\.0\.0\.1:1\/0\): /);
   assert.ok(!away.err.includes('hunter2'));
+});
+
+test('the operator changes things through the API, with a key made by the tool', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'berth-operator-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const made = await tool({ redisServer: { url: '' } })('key', 'default', 'admin', 'night');
+  const key = /shown this once: (\S+)/.exec(made.err)[1];
+  assert.ok(!made.out.includes(key), 'the file has only its digest');
+  writeFileSync(join(dir, 'keys.json'), made.out);
+  const stack = await startStack(t, { env: { BERTH_API_KEYS: join(dir, 'keys.json') }, workers: [{}] });
+  const [worker] = stack.workers;
+  const api = tool(stack, { BERTH_API: stack.url, BERTH_API_KEY: key });
+
+  const { status, body } = await stack.request('POST', '/v1/sessions', {}, { authorization: `Bearer ${key}` });
+  assert.equal(status, 201);
+  assert.match((await api('release', body.id)).out, new RegExp(`^${body.id} is (ending|ended)$`, 'm'));
+  const drained = await api('drain', worker.id);
+  assert.equal(drained.status, 0, drained.err);
+  assert.equal(await stack.redis.hget(stack.key(`worker:${worker.id}`), 'state'), 'draining');
+  assert.equal((await api('undrain', worker.id)).status, 0);
+  const audit = await api('audit');
+  assert.equal(audit.status, 0, audit.out + audit.err);
+
+  const unknown = await api('drain', 'nobody');
+  assert.equal(unknown.status, 1);
+  assert.match(unknown.err, /^berth: \w+: /);
+  const wrong = await tool(stack, { BERTH_API: stack.url, BERTH_API_KEY: 'berth_wrong' })('audit');
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.err, /^berth: unauthorized: /);
 });
