@@ -96,7 +96,7 @@ static int open_driver(struct worker *w, const struct profile *p, char *err, uns
     if (strcmp(d->isolation, "full") != 0 && strcmp(p->driver, "sim") != 0)
         log_warn(
             "isolation_reduced", "worker=%s driver=%s isolation=%s hint=%s", w->id, p->driver, d->isolation,
-            "sessions here are kept apart less than they should be; docs/operations.md says what is missing");
+            "sessions here are kept apart less than they should be; docs/isolation.md says what is missing");
     return 0;
 }
 

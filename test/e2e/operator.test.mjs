@@ -70,7 +70,7 @@ test('the operator sees sessions, workers, queue, projects and events', async (t
   assert.equal((await berth('events', '--count', '3')).rows.length, 4);
   const top = await berth('top');
   assert.equal(top.status, 0, top.err);
-  for (const part of ['2 workers', '2 waiting', 'WORKER', 'PROJECT', 'SESSION', 'CHANGE']) assert.ok(top.out.includes(part), part);
+  for (const part of ['workers 2', 'waiting 2', 'WORKER', 'PROJECT', 'SESSION', 'CHANGE']) assert.ok(top.out.includes(part), part);
 });
 
 test('the operator drains, releases, limits and audits', async (t) => {
