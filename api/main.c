@@ -1,4 +1,5 @@
-/* main.c: berth-api: start-up, signals, the loop, the end. */
+/* main.c: berth-api: start-up, signals, the loop, the end; and the sessions that are given up on the way.
+ * Owns the loop and all that struct api points to. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,10 +145,6 @@ static int start(struct program *p, char *err, size_t errlen)
     struct api *api = &p->api;
     const struct settings *set = &api->settings;
 
-    if (!keys_is_cell(set->cell)) {
-        snprintf(err, errlen, "BERTH_CELL=%s: has to be 1 to 16 of a-z 0-9", set->cell);
-        return -1;
-    }
     api->auth = auth_new(set->api_keys, err, errlen);
     if (!api->auth)
         return -1;
@@ -254,7 +251,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "berth-api: %s\n", err);
         return 1;
     }
-    log_init("berth-api", p.api.settings.log_level, p.api.settings.log_format);
+    (void)log_init("berth-api", p.api.settings.log_level, p.api.settings.log_format);
     raise_file_limit();
     if (start(&p, err, sizeof err)) {
         log_error("start_failed", "error=%s", err);

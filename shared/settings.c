@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "keys.h"
 
-enum type { TYPE_str, TYPE_num, TYPE_flag, TYPE_dur };
+enum type { TYPE_str, TYPE_num, TYPE_dur };
 
 struct setting {
     int program;
@@ -53,19 +52,6 @@ static int parse_num(const char *s, long *out)
     errno = 0;
     *out = strtol(s, &end, 10);
     return errno || *end || end == s ? -1 : 0;
-}
-
-static int parse_flag(const char *s, int *out)
-{
-    static const char *const words[] = {"0", "1", "false", "true", "no", "yes"};
-
-    for (int i = 0; i < 6; i++) {
-        if (strcasecmp(s, words[i]) == 0) {
-            *out = i & 1;
-            return 0;
-        }
-    }
-    return -1;
 }
 
 /* Digits, perhaps with a fraction, then perhaps a unit; seconds without one. */
@@ -125,9 +111,6 @@ static int store(const struct setting *t, void *field, const char *value, char *
     case TYPE_str:
         memcpy(field, &value, sizeof(value));
         return 0;
-    case TYPE_flag:
-        snprintf(expected, n, "0 or 1");
-        return parse_flag(value, field);
     case TYPE_num:
         snprintf(expected, n, "a whole number from %ld to %ld", t->min, t->max);
         if (parse_num(value, &number) < 0 || number < t->min || number > t->max)

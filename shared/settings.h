@@ -4,24 +4,23 @@
 #define BERTH_SETTINGS_H
 
 /* SETTING(program, type, field, "BERTH_NAME", default text, min, max, "help")
- * program: api, worker or both. type: str (min, max unused), num (a whole number), flag
- * (0/1/true/false/yes/no), dur (seconds as a number, or with a unit ms, s, m, h; stored in ms, min and max
- * are in ms). */
+ * program: API, WORKER or BOTH. type: str (min, max unused), num (a whole number), dur (seconds as a
+ * number, or with a unit ms, s, m, h; stored in ms, min and max are in ms). */
 enum settings_program { SETTINGS_API = 1, SETTINGS_WORKER = 2, SETTINGS_BOTH = 3 };
 
 struct settings {
 #define SETTINGS_TYPE_str                                        const char *
 #define SETTINGS_TYPE_num                                        long
-#define SETTINGS_TYPE_flag                                       int
 #define SETTINGS_TYPE_dur                                        long
 #define SETTING(program, type, field, name, def, min, max, help) SETTINGS_TYPE_##type field;
 #include "settings.def"
 #undef SETTING
 };
 
-/* Reads the environment. A value of the wrong form or out of bounds, and an unknown BERTH_* name that looks
- * like a slip of one of these (edit distance 1 or 2), is reported with its name, value and what would be
- * right. Returns 0, or -1 with the message in err (size errlen). Strings point into the environment: keep it.
+/* Reads the environment. A value of the wrong form or out of bounds, a word that its setting does not know,
+ * and an unknown BERTH_* name that looks like a slip of one of these (edit distance 1 or 2), is reported with
+ * its name, value and what would be right. Returns 0, or -1 with the message in err (size errlen). Strings
+ * point into the environment: keep it.
  */
 int settings_load(struct settings *s, enum settings_program program, char *err, unsigned errlen);
 /* Prints the table for `--help`: name, default, text; only that program's. */

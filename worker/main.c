@@ -164,15 +164,7 @@ static void read_settings(struct process *p)
 
     if (settings_load(&p->settings, SETTINGS_WORKER, err, sizeof(err)) != 0)
         log_fatal("bad_setting", "why=%s", err);
-    if (log_init("berth-worker", p->settings.log_level, p->settings.log_format) != 0)
-        log_fatal("bad_setting", "name=%s level=%s format=%s", "BERTH_LOG_LEVEL or BERTH_LOG_FORMAT",
-                  p->settings.log_level, p->settings.log_format);
-    if (strcmp(p->settings.placement, "spread") != 0 && strcmp(p->settings.placement, "pack") != 0)
-        log_fatal("bad_setting", "name=%s value=%s hint=%s", "BERTH_PLACEMENT", p->settings.placement,
-                  "spread or pack");
-    if (!keys_is_cell(p->settings.cell))
-        log_fatal("bad_setting", "name=%s value=%s hint=%s", "BERTH_CELL", p->settings.cell,
-                  "1 to 16 characters of a-z0-9");
+    (void)log_init("berth-worker", p->settings.log_level, p->settings.log_format);
     if (profile_set_load(&p->profiles, &p->settings, err, sizeof(err)) != 0)
         log_fatal("bad_profiles", "why=%s", err);
     p->address = redis_address_parse(p->settings.redis_url, err, sizeof(err));

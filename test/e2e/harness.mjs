@@ -1,5 +1,5 @@
 // Starts a private Redis, APIs and workers for one test; ends them TERM then KILL; prints their logs when the test failed; and
-// checks after each test that nothing was left: no process (zombies too), namespace, interface, nft rule, cgroup, mount, file,
+// checks after each test that nothing was left: no process (zombies too), namespace, interface, nft rule, cgroup, mount,
 // and that `audit` finds nothing.
 //
 //   const stack = await startStack(t, { apis: 1, workers: [{ env: { BERTH_DRIVER: 'sim' } }], redis: { aof: true }, env: {} });
@@ -163,7 +163,6 @@ class Worker extends Part {
     this.file = program ?? join(BUILD, 'berth-worker');
     this.env = env ?? {};
     this.slot = takeSlot();
-    this.runDir = this.env.BERTH_RUN_DIR ?? join(stack.dir, `run-${index}`);
     this.port = 0;
     this.seen = new Map(); // every descendant ever noticed
   }
@@ -180,7 +179,6 @@ class Worker extends Part {
         BERTH_DRAIN_TIMEOUT: '1s',
         BERTH_PRESSURE_CPU: 1000, // the host has other things to do as well
         BERTH_PRESSURE_MEM: 100,
-        BERTH_RUN_DIR: this.runDir,
         BERTH_UID_BASE: this.slot.uidBase,
         BERTH_NET: this.slot.net,
       },
@@ -244,7 +242,7 @@ class Worker extends Part {
     let left = [];
     const look = async () => {
       left = leftProcesses(this.slot, this.look());
-      if (things) left.push(...(await leftThings(this.slot, this.id, this.runDir)));
+      if (things) left.push(...(await leftThings(this.slot, this.id)));
       return left.length === 0;
     };
     await waitFor(look, { timeout, every: 50 }).catch(() => {});

@@ -1,5 +1,5 @@
 // What a worker may leave on its host, and whether it has: processes (zombies too), network namespaces and interfaces, nft
-// tables, cgroups, mounts, directories. Each test worker gets a slot of its own (ids, addresses, names), so that what is
+// tables, cgroups, mounts. Each test worker gets a slot of its own (ids, addresses, names), so that what is
 // found is its, even while other workers run on the machine.
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, existsSync, writeFileSync, rmSync } from 'node:fs';
@@ -146,15 +146,12 @@ async function leftNetwork(slot, workerId) {
   return found;
 }
 
-/** Everything but processes that names this worker: namespaces, interfaces, nft rules, cgroups, mounts, its run dir. */
-export async function leftThings(slot, workerId, runDir) {
+/** Everything but processes that names this worker: namespaces, interfaces, nft rules, cgroups, mounts. */
+export async function leftThings(slot, workerId) {
   const found = await leftNetwork(slot, workerId);
   found.push(...cgroupsNamed(workerId));
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    if (line.includes(runDir) || line.includes(workerId)) found.push(`mount ${line.split(' ')[4]}`);
-  }
-  if (existsSync(runDir)) {
-    for (const entry of readdirSync(runDir)) found.push(`file ${join(runDir, entry)}`);
+    if (line.includes(workerId)) found.push(`mount ${line.split(' ')[4]}`);
   }
   return found;
 }

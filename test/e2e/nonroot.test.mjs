@@ -29,7 +29,6 @@ test('a worker as an ordinary user', { timeout: 120000, skip: process.getuid() !
       BERTH_DRIVER: 'process',
       BERTH_BERTHS: 2,
       BERTH_WARM: 1,
-      BERTH_RUN_DIR: join(home, 'run'),
       HOME: home,
       XDG_RUNTIME_DIR: undefined,
     },

@@ -279,7 +279,6 @@ test('two processes of one id: the older one ends with status 1 and says why', a
   const session = await admit(stack);
   const program = older.program;
   older.port = 0; // the new one cannot have its port
-  older.env = { ...older.env, BERTH_RUN_DIR: `${older.runDir}-2` };
   await older.start();
   const { code } = await program.ended;
   assert.equal(code, 1);

@@ -205,8 +205,6 @@ static void format_row(char *out, size_t n, const char *type, const char *name, 
 
     if (strcmp(type, "str") == 0)
         snprintf(bounds, sizeof(bounds), "text");
-    else if (strcmp(type, "flag") == 0)
-        snprintf(bounds, sizeof(bounds), "0 or 1");
     else if (strcmp(type, "dur") == 0)
         snprintf(bounds, sizeof(bounds), "%s to %s", duration(min, low), duration(max, high));
     else
