@@ -73,11 +73,6 @@ const char *keys_project(char *out, const char *cell, const char *project)
     return key(out, "berth:{%s}:project:%s", cell, project);
 }
 
-const char *keys_cell(char *out, const char *cell)
-{
-    return key(out, "berth:{%s}:cell", cell);
-}
-
 const char *keys_changed(char *out, const char *cell, const char *session)
 {
     return key(out, "berth:{%s}:changed:%s", cell, session);

@@ -17,7 +17,6 @@ const char *keys_queue(char *out, const char *cell, const char *profile);
 const char *keys_warm(char *out, const char *cell, const char *profile);
 const char *keys_projects(char *out, const char *cell);
 const char *keys_project(char *out, const char *cell, const char *project);
-const char *keys_cell(char *out, const char *cell);
 const char *keys_changed(char *out, const char *cell, const char *session);
 /* A new session id for the cell; out has KEYS_SESSION_MAX bytes. */
 void keys_new_session(char *out, const char *cell);

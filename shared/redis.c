@@ -92,8 +92,3 @@ int redis_is_up(const struct redis *r)
 {
     return r->state == CONN_UP && !r->doomed[0];
 }
-
-const char *redis_cell(const struct redis *r)
-{
-    return r->cell;
-}

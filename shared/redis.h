@@ -14,7 +14,7 @@
 
 #include "errors.h"
 
-enum script { /* order and names come from lua/; build/shared/scripts.c has the texts */
+enum script { /* order and names: scripts.def; build/scripts.c has the texts */
 #define SCRIPT(name) SCRIPT_##name,
 #include "scripts.def"
 #undef SCRIPT
@@ -47,7 +47,6 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_address *addres
  * is not called. Not from inside a callback of this connection. */
 void redis_free(struct redis *r);
 int redis_is_up(const struct redis *r);
-const char *redis_cell(const struct redis *r);
 
 /* Any command. cb may be NULL. */
 void redis_command(struct redis *r, redis_reply_cb *cb, void *arg, int argc, const char **argv,

@@ -73,11 +73,6 @@ int net_pool_namespace(const struct net_pool *p, int berth)
     return p->berths[berth].ns_fd;
 }
 
-struct in_addr net_pool_host_address(const struct net_pool *p, int berth)
-{
-    return p->table.berths[berth].host;
-}
-
 int net_pool_socket(const struct net_pool *p, int berth, int type)
 {
     int fd;

@@ -7,7 +7,7 @@
 #ifndef BERTH_NET_POOL_H
 #define BERTH_NET_POOL_H
 #include <ev.h>
-#include <netinet/in.h>
+#include <stddef.h>
 
 #include "../shared/errors.h"
 
@@ -25,7 +25,6 @@ struct net_pool_config {
 /* NULL with a sentence in err that says what is missing. Blocks: for opening. */
 struct net_pool *net_pool_new(const struct net_pool_config *config, char *err, size_t errlen) MUST_USE;
 int net_pool_namespace(const struct net_pool *p, int berth); /* a descriptor; the pool's */
-struct in_addr net_pool_host_address(const struct net_pool *p, int berth);
 /* A new socket that belongs to the berth's namespace, non-blocking and close-on-exec; -1 with errno. */
 int net_pool_socket(const struct net_pool *p, int berth, int type) MUST_USE;
 /* Gives the berth the policy of this list (profile's egress_allow). 1: it has it already. 0: on_done will be

@@ -21,9 +21,8 @@ static void builds_keys(void **state)
     assert_string_equal(keys_workers(k, "c0"), "berth:{c0}:workers");
     assert_string_equal(keys_profiles(k, "c0"), "berth:{c0}:profiles");
     assert_string_equal(keys_queue(k, "c0", "p"), "berth:{c0}:queue:p");
-    assert_string_equal(keys_cell(k, "c0"), "berth:{c0}:cell");
     assert_string_equal(keys_changed(k, "c0", "c0-x"), "berth:{c0}:changed:c0-x");
-    assert_ptr_equal(keys_cell(k, "c0"), k);
+    assert_ptr_equal(keys_workers(k, "c0"), k);
 }
 
 static void makes_sessions(void **state)
