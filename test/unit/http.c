@@ -321,6 +321,7 @@ static const struct row {
 } rows[] = {
     /* what is right */
     {"plain", GET, "200", KEPT, "\"path\":\"/now\""},
+    {"says how long it is kept", GET, "200", KEPT, "Keep-Alive: timeout=60\r\n"},
     {"head has no body", HEAD("HEAD /nothing"), "200", KEPT, "Content-Length: "},
     {"two blank lines before", "\r\n\r\n" GET, "200", KEPT, NULL},
     {"length", POST "Content-Length: 5\r\n\r\nhello", "200", KEPT, "\"body\":\"hello\""},
