@@ -26,8 +26,8 @@ struct call {
     void (*free_data)(void *data);
     void (*on_gone)(struct call *c); /* the client hung up before the reply; x is NULL already. May be NULL */
     call_reply_fn *on_late;          /* a script's reply came after the client had gone. May be NULL */
-    void (*on_drain)(struct call *c,
-                     int last); /* SIGTERM (last 0); the drain's time is over (last 1). May be NULL */
+    /* SIGTERM (last 0); the drain's time is over (last 1). May be NULL. */
+    void (*on_drain)(struct call *c, int last);
 
     double validated_ms; /* age at which the request was found good; 0: not said */
     double redis_ms;     /* spent in scripts on the way of this request */

@@ -53,12 +53,12 @@ struct fleet *fleet_new(struct api *api);
 void fleet_free(struct fleet *f);
 /* A reading not older than max_age_ms; cb may be called at once. */
 void fleet_read(struct fleet *f, double max_age_ms, fleet_cb *cb, void *arg);
-/* "ready", "draining", "no-admit" (pressure), "lost": what an operator wants to know of a worker. */
+/* "healthy", "no-admit" (ready, but under pressure), "draining", "lost": what an operator wants to know of a
+ * worker. */
 const char *fleet_worker_status(const struct fleet_worker *w);
-/* Sums over the fleet. */
+/* Sums over the fleet; project NULL: over all projects. */
 long long fleet_berths(const struct fleet_state *s, enum fleet_berth b);
-long long fleet_sessions(const struct fleet_state *s, enum fleet_session which,
-                         const char *project /* NULL: all */);
+long long fleet_sessions(const struct fleet_state *s, enum fleet_session which, const char *project);
 /* Prometheus text. */
 void fleet_print(const struct fleet_state *s, struct buf *out);
 

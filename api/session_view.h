@@ -54,8 +54,8 @@ const char *session_start(const struct session *s);
 
 struct session_view {
     int secrets; /* the reader may connect: with connectUrl and its kin while the session runs */
-    const char
-        *relay; /* "wss://api.example": connectUrl leads through the API; NULL: to the worker's gateway */
+    /* "wss://api.example": connectUrl leads through the API; NULL: to the worker's gateway. */
+    const char *relay;
     long long position; /* in the queue; 0: does not wait */
     const char *more;   /* further JSON members without braces, or NULL */
 };

@@ -74,17 +74,17 @@ enum http_method http_method(const struct http_exchange *x);
 const char *http_method_name(const struct http_exchange *x);
 const char *http_path(const struct http_exchange *x);   /* percent-decoded, without the query */
 const char *http_target(const struct http_exchange *x); /* as sent */
-const char *http_header(const struct http_exchange *x,
-                        const char *name); /* any case; NULL if absent; several joined by ", " */
+/* name in any case. NULL if absent; several are joined by ", ". */
+const char *http_header(const struct http_exchange *x, const char *name);
 /* Decoded value of a query parameter, "" if it has none, NULL if absent; owned by the exchange. */
 const char *http_query(struct http_exchange *x, const char *name);
 const char *http_body(const struct http_exchange *x, size_t *len);
 const char *http_peer(const struct http_exchange *x); /* "1.2.3.4:5678" */
-const char *
-http_request_id(const struct http_exchange *x); /* X-Request-Id if the client sent a sane one, else our own */
+/* X-Request-Id if the client sent a sane one, else our own. */
+const char *http_request_id(const struct http_exchange *x);
 double http_age_ms(const struct http_exchange *x);  /* since the request's last byte arrived */
 int http_is_upgrade(const struct http_exchange *x); /* a well-formed WebSocket upgrade (RFC 6455 §4.2.1) */
-/* iterate headers: returns 0 after the last */
+/* Header number i, from 0: 1, or 0 after the last. */
 int http_header_at(const struct http_exchange *x, size_t i, const char **name, const char **value);
 
 /* The handler's own pointer, and what to call when the client has gone before the reply (the exchange ends
@@ -97,10 +97,9 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
  * HEAD reply carries no body; 204 and 304 neither. The body is copied. */
 void http_reply(struct http_exchange *x, int status, const char *type, const void *body, size_t len);
 void http_reply_json(struct http_exchange *x, int status, struct buf *json); /* takes the bytes of json */
-/* {"error":{"code","message","requestId"}} plus what details (JSON members without braces, may be NULL) says.
- */
-void http_reply_error(struct http_exchange *x, enum err e, const char *message /* NULL: the table's */,
-                      const char *details);
+/* {"error":{"code","message","requestId", …}}. message NULL: the table's. details: more JSON members without
+ * braces, or NULL. */
+void http_reply_error(struct http_exchange *x, enum err e, const char *message, const char *details);
 /* Ends the exchange and gives the connection away: *fd is non-blocking and the caller's; early holds bytes
  * that came after the request's head (the caller cleans it up). Nothing has been written. */
 void http_upgrade(struct http_exchange *x, int *fd, struct buf *early);

@@ -1,7 +1,7 @@
 /* http_conn.c: one client connection: its states, what is read and written when, its deadlines.
  *
- *   IDLE ─byte─▶ READING ─complete─▶ WAITING ─reply─▶ WRITING ─written─▶ IDLE, or LINGERING ─client's EOF─▶
- * DEAD
+ *   IDLE ─byte─▶ READING ─complete─▶ WAITING ─reply─▶ WRITING ─written─▶ IDLE
+ *                                                        └─the last─▶ LINGERING ─client's EOF─▶ DEAD
  *
  * The hot path is one read and one write: input goes through the server's one scratch buffer straight into
  * the request, the reply is written at once, and watchers and the timer stay as they are. Only what must wait

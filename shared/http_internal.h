@@ -87,14 +87,14 @@ struct http_conn {
     unsigned magic;
     enum http_conn_state state;
     struct http_server *server;
-    struct http_conn *prev,
-        *next; /* the server's list; next stays valid for a walk when the connection dies */
+    /* The server's list; next stays valid for a walk when the connection dies. */
+    struct http_conn *prev, *next;
     struct http_conn *next_dead;
     struct http_exchange *x;
     ev_io readable;
     ev_io writable; /* runs only while out has something */
-    ev_timer
-        timer; /* fires at deadline or before, then looks again: deadlines move often, the timer rarely */
+    /* Fires at deadline or before, then looks again: deadlines move often, the timer rarely. */
+    ev_timer timer;
     double deadline; /* monotonic, seconds; 0: none */
     int fd;
     int running;    /* requests are being taken from in: replies leave the rest to that loop */

@@ -72,8 +72,7 @@ void redis_script_retry(struct redis *r, unsigned line, redis_reply_cb *cb, void
  * and after each reconnect; never from inside redis_sub_add): only then does a look at the hash plus a hint
  * miss nothing. Counted: n adds need n removes. After the last remove the channel is not heard of again. */
 struct redis_sub;
-typedef void redis_sub_cb(void *arg, const char *channel,
-                          const char *message /* NULL: subscription in force */);
+typedef void redis_sub_cb(void *arg, const char *channel, const char *message);
 struct redis_sub *redis_sub_new(struct ev_loop *loop, const struct redis_address *address, const char *cell,
                                 redis_sub_cb *cb, void *arg) MUST_USE;
 void redis_sub_free(struct redis_sub *s);

@@ -1,7 +1,8 @@
 /* control.h: the worker's standing with Redis: registration, lease, epoch.
  *
- *   offline ──up──▶ registering ──epoch──▶ registered ──unknown_worker──▶ offline, everything here ended,
- * registers anew └──────stale_epoch──────▶ stale: another process is this worker now; the end
+ *   offline ──up──▶ registering ──epoch──▶ registered ──unknown_worker──▶ offline: all here has ended
+ *                                              └─────────stale_epoch────▶ stale: another process is this
+ *                                                                         worker now; the end
  *
  * While Redis is away a registered worker stays registered and its sessions go on; what is true is asked at
  * the next heartbeat that gets through. */

@@ -2,10 +2,11 @@
  * Redis, nor sessions, nor the API.
  *
  * Every call returns at once; results come by events, never from inside the call.
- *   start → on_up (the browser's CDP endpoint answers) or on_down (it could not be started, or died later by
- * itself) stop  → on_clean (process tree, mounts, directories, sockets of that berth are gone; checked, not
- * assumed) After on_down the berth still has to be stopped. stop on a berth that is idle gives on_clean too.
- */
+ *
+ *   start → on_up     the browser's CDP endpoint answers
+ *         → on_down   it could not be started, or died later by itself; it still has to be stopped
+ *   stop  → on_clean  process tree, mounts, cgroup of that berth are gone: checked, not assumed; also where
+ *                     the berth was idle */
 #ifndef BERTH_DRIVER_H
 #define BERTH_DRIVER_H
 #include <ev.h>
@@ -54,8 +55,8 @@ struct driver_ops {
     int (*connect)(struct driver *d, int berth);
     /* CPU priority: low while a browser starts and waits (active 0), normal while a session has it (1). */
     void (*set_active)(struct driver *d, int berth, int active);
-    int (*usage)(struct driver *d, int berth,
-                 struct driver_usage *out); /* 0, or -1 if the berth has no browser */
+    /* 0, or -1 if the berth has no browser. */
+    int (*usage)(struct driver *d, int berth, struct driver_usage *out);
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);
 };
