@@ -250,6 +250,11 @@ void gateway_free(struct gateway *g)
 {
     if (!g)
         return;
+    if (g->url)
+        log_info("gateway_closed",
+                 "connections=%lu refused=%lu bytes_to_browser=%lu bytes_to_client=%lu half_open=%lu",
+                 g->stats.connections, g->stats.refused, g->stats.bytes_to_browser, g->stats.bytes_to_client,
+                 g->stats.half_open);
     if (g->server)
         http_server_free(g->server); /* its exchanges' clients end with it */
     gateway_hub_free(g->hub);

@@ -27,9 +27,9 @@ struct gateway_config {
     const char *public_url; /* "ws://host:port"; NULL: from the listen address and the port in use */
     int berths;
     long ping_ms;
-    const struct driver_ops *(*ops_of)(void *arg, int berth,
-                                       struct driver **driver); /* who connects to this berth's browser now */
-    struct gateway_events events;                               /* events.arg also goes to ops_of */
+    /* Who connects to this berth's browser now; arg is that of events. */
+    const struct driver_ops *(*ops_of)(void *arg, int berth, struct driver **driver);
+    struct gateway_events events;
 };
 
 struct gateway *gateway_new(const struct gateway_config *config, char *err, unsigned errlen);
@@ -40,7 +40,7 @@ void gateway_open(struct gateway *g, int berth, const char *secret, const char *
  * (at once if they do not take it within a second); the secret is forgotten. Idempotent. */
 void gateway_close(struct gateway *g, int berth, const char *reason);
 int gateway_clients(const struct gateway *g, int berth);
-/* Counters for the heartbeat and logs. */
+/* Counters since gateway_new; also logged at the end (gateway_closed). */
 struct gateway_stats {
     unsigned long connections, refused, bytes_to_browser, bytes_to_client, half_open;
 };
