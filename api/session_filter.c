@@ -26,7 +26,7 @@ void session_filter_cleanup(struct session_filter *f)
 int session_filter_status(struct session_filter *f, const char *status)
 {
     static const struct {
-        const char *status, *states[FILTER_STATES];
+        const char *status, *states[SESSION_FILTER_STATES];
         int exact; /* the states say it all */
     } known[] = {
         {"PENDING", {"queued", "starting"}, 1}, {"RUNNING", {"running", NULL}, 1},
@@ -41,7 +41,7 @@ int session_filter_status(struct session_filter *f, const char *status)
     for (i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(known[i].status, status))
             continue;
-        for (n = 0; n < FILTER_STATES && known[i].states[n]; n++)
+        for (n = 0; n < SESSION_FILTER_STATES && known[i].states[n]; n++)
             f->states[f->states_n++] = known[i].states[n];
         if (!known[i].exact)
             f->status = mem_strdup(status);
@@ -95,7 +95,7 @@ int session_filter_query(struct session_filter *f, const char *q)
     if (f->path_n || strncmp(q, start, sizeof start - 1))
         return -1;
     q += sizeof start - 1;
-    while (*q == '[' && f->path_n < FILTER_PATH) {
+    while (*q == '[' && f->path_n < SESSION_FILTER_PATH) {
         q++;
         f->path[f->path_n] = read_quoted(&q);
         if (!f->path[f->path_n])
@@ -113,7 +113,7 @@ int session_filter_query(struct session_filter *f, const char *q)
 
 int session_filter_tag(struct session_filter *f, const char *name, const char *value)
 {
-    if (f->tags_n == FILTER_TAGS || !*name)
+    if (f->tags_n == SESSION_FILTER_TAGS || !*name)
         return -1;
     f->tags[f->tags_n].name = mem_strdup(name);
     f->tags[f->tags_n].value = mem_strdup(value);

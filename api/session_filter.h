@@ -8,20 +8,20 @@
 #include "api/session_view.h"
 #include "shared/errors.h"
 
-#define FILTER_STATES 2
-#define FILTER_PATH   8
-#define FILTER_TAGS   16
+#define SESSION_FILTER_STATES 2
+#define SESSION_FILTER_PATH   8
+#define SESSION_FILTER_TAGS   16
 
 struct session_filter {
-    const char *states[FILTER_STATES]; /* the index' states to walk; none: all */
+    const char *states[SESSION_FILTER_STATES]; /* the index' states to walk; none: all */
     int states_n;
-    char *status;            /* to be compared where the states do not say it all; NULL: any */
-    char *path[FILTER_PATH]; /* keys below userMetadata; path_n 0: no query */
+    char *status;                    /* to be compared where the states do not say it all; NULL: any */
+    char *path[SESSION_FILTER_PATH]; /* keys below userMetadata; path_n 0: no query */
     int path_n;
     char *value;
     struct {
         char *name, *value;
-    } tags[FILTER_TAGS];
+    } tags[SESSION_FILTER_TAGS];
     int tags_n;
 };
 

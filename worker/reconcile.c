@@ -15,7 +15,7 @@
 #define EVERY_S  30.0
 
 static const char *const names[] = {"fine", "ghost", "orphan", "unheard", "rewound"};
-static const char *const states[REDIS_STATES] = {"free", "starting", "warm", "taken", "cleaning"};
+static const char *const states[RECONCILE_STATES] = {"free", "starting", "warm", "taken", "cleaning"};
 
 int reconcile_parse(const char *text, struct reconcile_record *out)
 {
@@ -24,10 +24,10 @@ int reconcile_parse(const char *text, struct reconcile_record *out)
     char *end;
 
     memset(out, 0, sizeof(*out));
-    while (out->state < REDIS_STATES &&
+    while (out->state < RECONCILE_STATES &&
            (strlen(states[out->state]) != word || strncmp(text, states[out->state], word) != 0))
         out->state++;
-    if (out->state == REDIS_STATES || text[word] != '|')
+    if (out->state == RECONCILE_STATES || text[word] != '|')
         return -1;
     out->turn = strtoll(text + word + 1, &end, 10);
     if (end == text + word + 1 || *end != '|' || out->turn < 0)
@@ -48,18 +48,18 @@ static enum reconcile_verdict judge_live(const struct berth *b, const struct rec
     int ours = strcmp(b->order.session, r->session) == 0;
 
     switch (r->state) {
-    case REDIS_STARTING:
+    case RECONCILE_STARTING:
         if (!ours)
             return RECONCILE_GHOST;
         return b->state == BERTH_WARM || b->state == BERTH_TAKEN ? RECONCILE_UNHEARD : RECONCILE_FINE;
-    case REDIS_WARM:
+    case RECONCILE_WARM:
         /* A session had it of which Redis has lost the memory: nobody else may get this browser. */
         return b->state == BERTH_TAKEN ? RECONCILE_GHOST : RECONCILE_FINE;
-    case REDIS_TAKEN:
+    case RECONCILE_TAKEN:
         return b->state == BERTH_TAKEN && !ours ? RECONCILE_GHOST : RECONCILE_FINE;
-    case REDIS_FREE:
-    case REDIS_CLEANING:
-    case REDIS_STATES:
+    case RECONCILE_FREE:
+    case RECONCILE_CLEANING:
+    case RECONCILE_STATES:
         break;
     }
     return RECONCILE_GHOST;
@@ -71,7 +71,7 @@ enum reconcile_verdict reconcile_judge(const struct berth *b, const struct recon
 
     if (r->turn < b->seen)
         return RECONCILE_REWOUND;
-    if (r->state == REDIS_FREE)
+    if (r->state == RECONCILE_FREE)
         return live ? RECONCILE_ORPHAN : RECONCILE_FINE;
     if (b->next && b->next->turn == r->turn)
         return RECONCILE_FINE;

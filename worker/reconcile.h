@@ -24,7 +24,14 @@ enum reconcile_verdict {
     RECONCILE_REWOUND  /* Redis has forgotten turns: it restarted without its last second */
 };
 
-enum reconcile_state { REDIS_FREE, REDIS_STARTING, REDIS_WARM, REDIS_TAKEN, REDIS_CLEANING, REDIS_STATES };
+enum reconcile_state {
+    RECONCILE_FREE,
+    RECONCILE_STARTING,
+    RECONCILE_WARM,
+    RECONCILE_TAKEN,
+    RECONCILE_CLEANING,
+    RECONCILE_STATES
+};
 
 /* A berth's record in Redis. */
 struct reconcile_record {

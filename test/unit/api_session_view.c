@@ -247,7 +247,7 @@ static void test_filter(void **state)
     session_filter_cleanup(&filter);
 
     assert_int_equal(session_filter_tag(&filter, "", "x"), -1);
-    for (i = 0; i < FILTER_TAGS; i++)
+    for (i = 0; i < SESSION_FILTER_TAGS; i++)
         assert_int_equal(session_filter_tag(&filter, "k", "v"), 0);
     assert_int_equal(session_filter_tag(&filter, "k", "v"), -1);
     session_read(flat(&f, "meta", "{\"sessionTags\":{\"k\":\"v\"}}", NULL), &s);

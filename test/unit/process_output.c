@@ -13,7 +13,7 @@
 
 #include "worker/driver/process_output.h"
 
-static char got_path[OUTPUT_LINE_MAX];
+static char got_path[PROCESS_OUTPUT_LINE_MAX];
 static int got_port, got_count, got_none;
 
 static void on_listening(void *arg, int port, const char *path)
@@ -81,7 +81,7 @@ static void test_forged(void **state)
         "DevTools listening on ws://10.0.0.1:9222/devtools/browser/a",
         " DevTools listening on ws://127.0.0.1:9222/devtools/browser/a",
     };
-    char path[OUTPUT_LINE_MAX];
+    char path[PROCESS_OUTPUT_LINE_MAX];
     int port;
 
     (void)state;
@@ -102,7 +102,7 @@ static void test_bounded(void **state)
         ev_run(EV_DEFAULT, EVRUN_NOWAIT);
     }
     say(fd, "\n");
-    assert_int_equal(strlen(process_output_reason(&o)), OUTPUT_LINE_MAX - 1);
+    assert_int_equal(strlen(process_output_reason(&o)), PROCESS_OUTPUT_LINE_MAX - 1);
     say(fd, "bwrap: it broke\x1b[31m\na\nERROR:dbus/bus.cc no bus\nb\n");
     assert_string_equal(process_output_reason(&o), "bwrap: it broke?[31m");
     say(fd, "c\nd\ne\nf\ng\n");

@@ -104,9 +104,9 @@ static void test_parse(void **state)
     struct reconcile_record r = in_redis("free|12||||");
 
     (void)state;
-    assert_true(r.state == REDIS_FREE && r.turn == 12 && !r.session[0]);
+    assert_true(r.state == RECONCILE_FREE && r.turn == 12 && !r.session[0]);
     r = in_redis("cleaning|3|default|c0-x|s|{\"a\":1}");
-    assert_true(r.state == REDIS_CLEANING && r.turn == 3);
+    assert_true(r.state == RECONCILE_CLEANING && r.turn == 3);
     assert_string_equal(r.session, "c0-x");
     assert_int_equal(reconcile_parse("", &r), -1);
     assert_int_equal(reconcile_parse("free", &r), -1);

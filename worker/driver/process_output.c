@@ -28,13 +28,13 @@ int process_output_parse_listening(const char *line, int *port, char *path)
             return -1;
     }
     *port = (int)n;
-    snprintf(path, OUTPUT_LINE_MAX, "%s", end);
+    snprintf(path, PROCESS_OUTPUT_LINE_MAX, "%s", end);
     return 0;
 }
 
 static void finish_line(struct process_output *o, int quiet)
 {
-    char path[OUTPUT_LINE_MAX];
+    char path[PROCESS_OUTPUT_LINE_MAX];
     int port;
 
     o->line[o->len] = '\0';
@@ -43,7 +43,7 @@ static void finish_line(struct process_output *o, int quiet)
     o->len = 0;
     /* There is no D-Bus in a jail, and Chromium says so again and again. */
     if (!strstr(o->line, "dbus/"))
-        memcpy(o->lines[o->count++ % OUTPUT_LINES], o->line, OUTPUT_LINE_MAX);
+        memcpy(o->lines[o->count++ % PROCESS_OUTPUT_LINES], o->line, PROCESS_OUTPUT_LINE_MAX);
     log_debug("browser_output", "berth=%d line=%s", o->berth, o->line);
     if (quiet)
         return;
@@ -68,7 +68,7 @@ static int read_some(struct process_output *o, int quiet, int reads)
         for (ssize_t i = 0; i < n; i++) {
             if (chunk[i] == '\n')
                 finish_line(o, quiet);
-            else if (o->len < OUTPUT_LINE_MAX - 1)
+            else if (o->len < PROCESS_OUTPUT_LINE_MAX - 1)
                 o->line[o->len++] = isprint((unsigned char)chunk[i]) ? chunk[i] : '?';
         }
     }
@@ -118,15 +118,15 @@ const char *process_output_reason(const struct process_output *o)
 {
     static const char *const telling[] = {"bwrap: ", "berth: ", ":FATAL:", "error while loading",
                                           "No usable sandbox"};
-    unsigned kept = o->count < OUTPUT_LINES ? o->count : OUTPUT_LINES;
+    unsigned kept = o->count < PROCESS_OUTPUT_LINES ? o->count : PROCESS_OUTPUT_LINES;
 
     for (unsigned i = 1; i <= kept; i++) {
-        const char *line = o->lines[(o->count - i) % OUTPUT_LINES];
+        const char *line = o->lines[(o->count - i) % PROCESS_OUTPUT_LINES];
 
         for (size_t k = 0; k < sizeof(telling) / sizeof(telling[0]); k++) {
             if (strstr(line, telling[k]))
                 return line;
         }
     }
-    return kept ? o->lines[(o->count - 1) % OUTPUT_LINES] : "";
+    return kept ? o->lines[(o->count - 1) % PROCESS_OUTPUT_LINES] : "";
 }

@@ -4,15 +4,15 @@
 #define BERTH_PROCESS_OUTPUT_H
 #include <ev.h>
 
-#define OUTPUT_LINE_MAX 240
-#define OUTPUT_LINES    6
+#define PROCESS_OUTPUT_LINE_MAX 240
+#define PROCESS_OUTPUT_LINES    6
 
 struct process_output {
     ev_io io;
     struct ev_loop *loop;
-    char line[OUTPUT_LINE_MAX]; /* the one being read; longer lines are cut */
+    char line[PROCESS_OUTPUT_LINE_MAX]; /* the one being read; longer lines are cut */
     int len;
-    char lines[OUTPUT_LINES][OUTPUT_LINE_MAX];
+    char lines[PROCESS_OUTPUT_LINES][PROCESS_OUTPUT_LINE_MAX];
     unsigned count; /* of lines ever seen */
     int berth;
     /* port and "/devtools/browser/<id>". */
@@ -29,7 +29,7 @@ void process_output_drain(struct process_output *o);
 void process_output_cleanup(struct process_output *o); /* may be repeated */
 /* The line that most likely says why it ended; "" if it said nothing. */
 const char *process_output_reason(const struct process_output *o);
-/* Takes a line apart: 0 if it is "DevTools listening on ws://…". path has OUTPUT_LINE_MAX bytes. */
+/* Takes a line apart: 0 if it is "DevTools listening on ws://…". path has PROCESS_OUTPUT_LINE_MAX bytes. */
 int process_output_parse_listening(const char *line, int *port, char *path);
 
 #endif
