@@ -300,7 +300,7 @@ export async function run(redis, scripts, seed, steps = STEPS_A_RUN, headers = n
   return { stats, log };
 }
 
-export function readHeaders() {
+function readHeaders() {
   const headers = {};
   for (const verb of ['register', 'heartbeat', 'reserve', 'offer', 'withdraw', 'admit', 'ready', 'failed', 'freed', 'release', 'cancel',
     'drain', 'limits', 'get', 'sweep']) {
