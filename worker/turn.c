@@ -2,7 +2,6 @@
  * Redis, a session is released in Redis before its browser is gone, and `freed` comes last. */
 #include "turn.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,11 +187,6 @@ static void begin_warmup(struct berth *b)
 {
     int fd = b->driver->ops->connect(b->driver->driver, b->index);
 
-    /* A driver without browsers (sim) has nothing to connect to. */
-    if (fd < 0 && (errno == ENOTSUP || errno == ENOSYS)) {
-        offer(b);
-        return;
-    }
     if (fd < 0) {
         turn_on_down(b, "its CDP port cannot be reached");
         return;

@@ -288,15 +288,6 @@ static void test_cold_start(void **state)
     expect("freed:4 [idle] ");
 }
 
-static void test_driver_without_cdp(void **state)
-{
-    (void)state;
-    connect_errno = ENOTSUP;
-    start(1, "");
-    up();
-    expect("[starting] start:default active:0 open:3:/devtools/browser/x [warm] pool_ok offer:1 ");
-}
-
 static void test_repeated_jobs(void **state)
 {
     (void)state;
@@ -591,7 +582,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_warm_claim_stop),
         TEST(test_cold_start),
-        TEST(test_driver_without_cdp),
         TEST(test_repeated_jobs),
         TEST(test_repeated_stop),
         TEST(test_other_profile_takes_the_place),
