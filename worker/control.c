@@ -16,7 +16,17 @@
 #define BEAT_MAX_MS 2000
 #define RETRY_S     0.5
 
+static const char *const names[] = {"offline", "registering", "registered", "stale", "stopped"};
+
 static void beat(struct worker *w);
+
+/* The one writer of the state. */
+static void enter(struct worker *w, enum control_state state, const char *reason)
+{
+    log_debug("control", "worker=%s from=%s to=%s reason=%s", w->id, names[w->control.state], names[state],
+              reason);
+    w->control.state = state;
+}
 
 static double interval_s(const struct worker *w)
 {
@@ -85,7 +95,7 @@ static void registered(struct worker *w, long long epoch)
     struct control *c = &w->control;
     char text[24];
 
-    c->state = CONTROL_REGISTERED;
+    enter(w, CONTROL_REGISTERED, "ok");
     c->epoch = epoch;
     c->answered = clock_mono_ms();
     for (int i = 0; i < w->capacity; i++)
@@ -119,7 +129,7 @@ static void on_register_reply(void *arg, const redisReply *reply)
         registered(w, epoch);
         return;
     }
-    w->control.state = CONTROL_OFFLINE;
+    enter(w, CONTROL_OFFLINE, err_name(code));
     if (code == ERR_bad_argument)
         log_error("register_refused", "worker=%s argument=%s", w->id, argument ? argument : "?");
     else if (code != ERR_redis_unavailable)
@@ -132,7 +142,7 @@ static void enroll(struct worker *w)
     char lease[24], capacity[16];
     char *profiles = profile_list(w), *info = info_json(w);
 
-    w->control.state = CONTROL_REGISTERING;
+    enter(w, CONTROL_REGISTERING, "redis");
     snprintf(lease, sizeof(lease), "%ld", w->settings->lease);
     snprintf(capacity, sizeof(capacity), "%d", w->capacity);
     redis_script(w->redis, on_register_reply, w, SCRIPT_register, w->id, lease, capacity, profiles,
@@ -148,7 +158,7 @@ static void enroll(struct worker *w)
 static void on_lease_lost(struct worker *w)
 {
     log_error("lease_lost", "worker=%s epoch=%lld", w->id, w->control.epoch);
-    w->control.state = CONTROL_OFFLINE;
+    enter(w, CONTROL_OFFLINE, "lease_lost");
     jobs_stop(w);
     worker_abort(w, "worker_lost");
     if (w->shutdown.phase == SHUTDOWN_NONE)
@@ -161,7 +171,7 @@ static void on_stale(struct worker *w, const char *now_epoch)
 {
     log_error("replaced", "worker=%s epoch=%lld now_epoch=%s hint=%s", w->id, w->control.epoch, now_epoch,
               "another process registered this worker id; give each worker its own BERTH_WORKER_ID");
-    w->control.state = CONTROL_STALE;
+    enter(w, CONTROL_STALE, "replaced");
     jobs_stop(w);
     worker_abort(w, "worker_lost");
     shutdown_stale(w);
@@ -241,7 +251,7 @@ static void on_control_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
     (void)loop;
     (void)revents;
-    if (c->state == CONTROL_STALE)
+    if (c->state == CONTROL_STALE || c->state == CONTROL_STOPPED)
         return;
     if (c->state == CONTROL_OFFLINE && redis_is_up(w->redis) && w->shutdown.phase == SHUTDOWN_NONE)
         enroll(w);
@@ -294,5 +304,5 @@ int control_is_fresh(const struct worker *w)
 void control_stop(struct worker *w)
 {
     ev_timer_stop(w->loop, &w->control.timer);
-    w->control.state = CONTROL_STALE;
+    enter(w, CONTROL_STOPPED, "end");
 }

@@ -12,7 +12,13 @@
 
 struct worker;
 
-enum control_state { CONTROL_OFFLINE, CONTROL_REGISTERING, CONTROL_REGISTERED, CONTROL_STALE };
+enum control_state {
+    CONTROL_OFFLINE,
+    CONTROL_REGISTERING, /* `register` is without answer */
+    CONTROL_REGISTERED,
+    CONTROL_STALE,
+    CONTROL_STOPPED /* the worker's own end */
+};
 
 struct control {
     enum control_state state;
