@@ -16,11 +16,9 @@ struct reconcile {
 
 enum reconcile_verdict {
     RECONCILE_FINE,
-    RECONCILE_GHOST,   /* Redis has a turn here that this worker does not run (or should not): stop it, say
-                          `freed` */
+    RECONCILE_GHOST,   /* Redis has a turn that does not run here, or should not: stop it, say `freed` */
     RECONCILE_ORPHAN,  /* this worker runs a turn that Redis does not know: stop it */
-    RECONCILE_UNHEARD, /* this worker has said that the browser is up, and Redis does not know: say it again
-                        */
+    RECONCILE_UNHEARD, /* Redis has not heard that the browser is up: say it again */
     RECONCILE_REWOUND  /* Redis has forgotten turns: it restarted without its last second */
 };
 

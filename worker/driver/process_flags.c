@@ -2,8 +2,7 @@
  *
  * The flags are those with which Playwright and Puppeteer launch a browser themselves, where both agree, so
  * that pages behave as they do there; none that changes what a page sees beyond that. No --no-sandbox, no
- * --disable-dev-shm-usage
- * (/dev/shm has its own size), no --disable-gpu (WebGL is there, in software). */
+ * --disable-dev-shm-usage (/dev/shm has its own size), no --disable-gpu (WebGL is there, in software). */
 #include "process_flags.h"
 
 #include <stdio.h>
