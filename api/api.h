@@ -3,7 +3,7 @@
 #define BERTH_API_H
 #include <ev.h>
 
-#include "shared/settings.h"
+#include "../shared/settings.h"
 
 struct auth;
 struct call;

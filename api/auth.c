@@ -4,16 +4,16 @@
  * a binary search. What the search's timing tells is how many leading bits of *that digest* agree with a
  * stored one; nobody can steer a digest towards a wanted prefix without the key, so the key itself does not
  * leak. The last comparison takes constant time all the same. */
-#include "api/auth.h"
+#include "auth.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/json.h"
-#include "shared/mem.h"
-#include "shared/random.h"
+#include "../shared/json.h"
+#include "../shared/mem.h"
+#include "../shared/random.h"
 
 #define DIGEST   64 /* hex digits of SHA-256 */
 #define FILE_MAX (16 * 1024 * 1024)

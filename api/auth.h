@@ -8,8 +8,8 @@
 #define BERTH_AUTH_H
 #include <stddef.h>
 
-#include "shared/errors.h"
-#include "shared/keys.h"
+#include "../shared/errors.h"
+#include "../shared/keys.h"
 
 /* What a route asks for. create includes read, admin includes both and reaches every project. */
 enum scope { SCOPE_NONE, SCOPE_READ, SCOPE_CREATE, SCOPE_ADMIN };

@@ -1,15 +1,15 @@
 /* call.c: the life of a call. Invariant: a call is in api->calls from call_new to its end; it ends when x is
  * NULL and nothing holds it. */
-#include "api/call.h"
+#include "call.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/metrics.h"
-#include "shared/clock.h"
-#include "shared/mem.h"
+#include "../shared/clock.h"
+#include "../shared/mem.h"
+#include "metrics.h"
 
 #define ARGS_MAX 24
 

@@ -6,11 +6,11 @@
  * call must not be touched. */
 #ifndef BERTH_CALL_H
 #define BERTH_CALL_H
-#include "api/api.h"
-#include "api/auth.h"
-#include "api/router.h"
-#include "shared/buf.h"
-#include "shared/redis.h"
+#include "../shared/buf.h"
+#include "../shared/redis.h"
+#include "api.h"
+#include "auth.h"
+#include "router.h"
 
 struct call;
 typedef void call_reply_fn(struct call *c, const redisReply *reply);

@@ -4,19 +4,19 @@
  * for the session (wait.h) until it runs, fails, the client's patience (?wait=S) is over, or the client has
  * gone, which cancels the session. The session's own deadlines (queue wait, start time) are Redis' business;
  * the timer here is a backstop far beyond them. */
-#include "api/create.h"
+#include "create.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/create_order.h"
-#include "api/links.h"
-#include "api/metrics.h"
-#include "api/wait.h"
-#include "shared/clock.h"
-#include "shared/log.h"
-#include "shared/mem.h"
+#include "../shared/clock.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "create_order.h"
+#include "links.h"
+#include "metrics.h"
+#include "wait.h"
 
 #define AWAY_MAX_MS 5000 /* a waiting create outlives an outage of Redis this long */
 #define STARTS      3    /* attempts the scripts make */

@@ -1,8 +1,8 @@
 /* create.h: sessions come to be here: POST /v1/sessions, and the session of one connection (relay_cdp.h). */
 #ifndef BERTH_CREATE_H
 #define BERTH_CREATE_H
-#include "api/call.h"
-#include "api/session_view.h"
+#include "call.h"
+#include "session_view.h"
 
 /* POST /v1/sessions. */
 void create_on_post(struct call *c);

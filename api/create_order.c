@@ -1,11 +1,11 @@
 /* create_order.c: see create_order.h. Each check answers the call and returns -1, or returns 0. */
-#include "api/create_order.h"
+#include "create_order.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "shared/random.h"
+#include "../shared/random.h"
 
 #define WAIT_MAX_S 3600
 

@@ -2,8 +2,8 @@
  * request says: how long it waits, the Idempotency-Key, whose project it is. */
 #ifndef BERTH_CREATE_ORDER_H
 #define BERTH_CREATE_ORDER_H
-#include "api/call.h"
-#include "api/create_request.h"
+#include "call.h"
+#include "create_request.h"
 
 #define CREATE_IDEMPOTENCY_MAX 255
 

@@ -1,5 +1,5 @@
 /* create_request.c: one table of fields, one checker each. */
-#include "api/create_request.h"
+#include "create_request.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/json.h"
+#include "../shared/json.h"
 
 #define TAGS_MAX 16
 #define META_MAX 60000 /* the scripts take 65536 */

@@ -5,9 +5,9 @@
 #define BERTH_CREATE_REQUEST_H
 #include <stddef.h>
 
-#include "shared/buf.h"
-#include "shared/errors.h"
-#include "shared/keys.h"
+#include "../shared/buf.h"
+#include "../shared/errors.h"
+#include "../shared/keys.h"
 
 struct create_bounds { /* from the settings, ms */
     long timeout_ms;

@@ -1,21 +1,21 @@
 /* dispatch.c: the table of routes, and what every request goes through before its handler. */
-#include "api/dispatch.h"
+#include "dispatch.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "api/call.h"
-#include "api/create.h"
-#include "api/hosts.h"
-#include "api/local.h"
-#include "api/metrics.h"
-#include "api/pages.h"
-#include "api/relay_cdp.h"
-#include "api/session_debug.h"
-#include "api/session_list.h"
-#include "api/sessions.h"
-#include "shared/log.h"
+#include "../shared/log.h"
+#include "call.h"
+#include "create.h"
+#include "hosts.h"
+#include "local.h"
+#include "metrics.h"
+#include "pages.h"
+#include "relay_cdp.h"
+#include "session_debug.h"
+#include "session_list.h"
+#include "sessions.h"
 
 /* SCOPE_NONE: the handler looks for itself, or anybody may. */
 static const struct route routes[] = {

@@ -1,8 +1,8 @@
 /* dispatch.h: from a complete HTTP request to its handler: route, key, scope. */
 #ifndef BERTH_DISPATCH_H
 #define BERTH_DISPATCH_H
-#include "api/api.h"
-#include "shared/http.h"
+#include "../shared/http.h"
+#include "api.h"
 
 /* The callbacks of http_server_config; arg is the struct api. */
 void dispatch_on_request(void *arg, struct http_exchange *x);

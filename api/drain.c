@@ -2,15 +2,15 @@
  * Last call, when the drain's time is over: what still waits gets 503 and its session is cancelled, CDP
  * connections are closed. Then a short while for Redis to take the cancels and clients their replies. Between
  * callbacks the loop looks whether anything is left. */
-#include "api/drain.h"
+#include "drain.h"
 
 #include <stdlib.h>
 
-#include "api/call.h"
-#include "api/metrics.h"
-#include "api/relay_cdp.h"
-#include "shared/log.h"
-#include "shared/mem.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "call.h"
+#include "metrics.h"
+#include "relay_cdp.h"
 
 #define SETTLE_S 2.0
 

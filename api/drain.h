@@ -2,7 +2,7 @@
  * ends the loop. */
 #ifndef BERTH_DRAIN_H
 #define BERTH_DRAIN_H
-#include "api/api.h"
+#include "api.h"
 
 struct drain;
 

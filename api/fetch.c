@@ -1,6 +1,6 @@
 /* fetch.c: curl tells which sockets and what timeout it waits for; libev waits. Callbacks of jobs run when
  * curl's own call has returned, never from inside it. */
-#include "api/fetch.h"
+#include "fetch.h"
 
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/buf.h"
-#include "shared/log.h"
-#include "shared/mem.h"
+#include "../shared/buf.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
 
 #define BODY_MAX (1024 * 1024)
 

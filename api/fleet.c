@@ -1,15 +1,15 @@
 /* fleet.c: one reading at a time. Round one asks for the names, round two for what each name stands for;
  * `pending` counts the replies still to come. A reply that fails spoils the reading. */
-#include "api/fleet.h"
+#include "fleet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/metrics.h"
-#include "shared/clock.h"
-#include "shared/mem.h"
-#include "shared/redis.h"
+#include "../shared/clock.h"
+#include "../shared/mem.h"
+#include "../shared/redis.h"
+#include "metrics.h"
 
 const char *const fleet_berth_names[FLEET_BERTHS] = {"free", "starting", "warm", "taken", "cleaning"};
 const char *const fleet_session_names[FLEET_SESSIONS] = {"queued", "starting", "running", "ending"};

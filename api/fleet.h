@@ -5,9 +5,9 @@
 #define BERTH_FLEET_H
 #include <stddef.h>
 
-#include "api/api.h"
-#include "shared/buf.h"
-#include "shared/keys.h"
+#include "../shared/buf.h"
+#include "../shared/keys.h"
+#include "api.h"
 
 #define FLEET_MAX 5000 /* workers, profiles, projects: as many are read */
 

@@ -1,15 +1,15 @@
 /* hosts.c: see hosts.h. */
-#include "api/hosts.h"
+#include "hosts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/fleet.h"
-#include "shared/clock.h"
-#include "shared/json.h"
-#include "shared/log.h"
-#include "shared/mem.h"
+#include "../shared/clock.h"
+#include "../shared/json.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "fleet.h"
 
 #define AUDIT_FINDINGS_MAX 1000
 

@@ -1,7 +1,7 @@
 /* hosts.h: handlers about the fleet: workers, statistics, health, drain, audit. */
 #ifndef BERTH_HOSTS_H
 #define BERTH_HOSTS_H
-#include "api/call.h"
+#include "call.h"
 
 void hosts_on_list(struct call *c);
 void hosts_on_stats(struct call *c);

@@ -1,5 +1,5 @@
 /* links.c: see links.h. */
-#include "api/links.h"
+#include "links.h"
 
 #include <stdio.h>
 #include <stdlib.h>

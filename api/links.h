@@ -1,8 +1,8 @@
 /* links.h: the URLs of this API as a client sees them. */
 #ifndef BERTH_LINKS_H
 #define BERTH_LINKS_H
-#include "api/call.h"
-#include "api/session_view.h"
+#include "call.h"
+#include "session_view.h"
 
 /* "ws://host:port" or "wss://…" without a trailing slash: BERTH_PUBLIC_URL, else the request's Host and
  * X-Forwarded-Proto. */

@@ -1,5 +1,5 @@
 /* local.c: see local.h. */
-#include "api/local.h"
+#include "local.h"
 
 #include <string.h>
 #include <strings.h>

@@ -6,19 +6,19 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "api/api.h"
-#include "api/auth.h"
-#include "api/call.h"
-#include "api/dispatch.h"
-#include "api/drain.h"
-#include "api/fetch.h"
-#include "api/fleet.h"
-#include "api/metrics.h"
-#include "api/relay_cdp.h"
-#include "api/sweeper.h"
-#include "api/wait.h"
-#include "shared/log.h"
-#include "shared/random.h"
+#include "../shared/log.h"
+#include "../shared/random.h"
+#include "api.h"
+#include "auth.h"
+#include "call.h"
+#include "dispatch.h"
+#include "drain.h"
+#include "fetch.h"
+#include "fleet.h"
+#include "metrics.h"
+#include "relay_cdp.h"
+#include "sweeper.h"
+#include "wait.h"
 
 #define REDIS_TIMEOUT_MS 5000
 #define HEAD_BYTES       16384

@@ -1,6 +1,6 @@
 /* metrics.c: counters in small arrays that are searched from the front: a process knows a few dozen label
  * sets at most. */
-#include "api/metrics.h"
+#include "metrics.h"
 
 #include <dirent.h>
 #include <stdint.h>
@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shared/clock.h"
-#include "shared/mem.h"
+#include "../shared/clock.h"
+#include "../shared/mem.h"
 
 static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                 0.25,   0.5,   1,      2.5,   5,    10,    30,   60};

@@ -4,7 +4,7 @@
 #define BERTH_METRICS_H
 #include <stddef.h>
 
-#include "shared/buf.h"
+#include "../shared/buf.h"
 
 struct metrics;
 

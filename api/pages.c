@@ -1,11 +1,11 @@
 /* pages.c: see pages.h. Files of api/assets are part of the binary. */
-#include "api/pages.h"
+#include "pages.h"
 
 #include <string.h>
 
-#include "api/fleet.h"
-#include "api/metrics.h"
-#include "api/relay_cdp.h"
+#include "fleet.h"
+#include "metrics.h"
+#include "relay_cdp.h"
 
 #define METRICS_MAX_AGE_MS 2000
 

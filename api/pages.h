@@ -1,7 +1,7 @@
 /* pages.h: handlers of what is not the API proper: health, metrics, the description, the dashboard. */
 #ifndef BERTH_PAGES_H
 #define BERTH_PAGES_H
-#include "api/call.h"
+#include "call.h"
 
 void pages_on_healthz(struct call *c); /* 200 as long as the process serves */
 void pages_on_readyz(struct call *c);  /* 503 without Redis, or while draining */

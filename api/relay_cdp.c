@@ -2,7 +2,7 @@
  *
  * Until the gateway's 101 the client's exchange is open, so every failure is an ordinary JSON error. A link
  * is in api->links from its start to its end; link_end is the one way out. */
-#include "api/relay_cdp.h"
+#include "relay_cdp.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,15 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/create.h"
-#include "api/fetch.h"
-#include "api/links.h"
-#include "api/metrics.h"
-#include "api/session_view.h"
-#include "shared/log.h"
-#include "shared/mem.h"
-#include "shared/random.h"
-#include "shared/relay.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "../shared/random.h"
+#include "../shared/relay.h"
+#include "create.h"
+#include "fetch.h"
+#include "links.h"
+#include "metrics.h"
+#include "session_view.h"
 
 #define CONNECT_MS  5000
 #define HANDSHAKE_S 10.0

@@ -3,7 +3,7 @@
  * 101 bytes go both ways. */
 #ifndef BERTH_RELAY_CDP_H
 #define BERTH_RELAY_CDP_H
-#include "api/call.h"
+#include "call.h"
 
 /* GET /v1/sessions/:id/cdp: with an API key that may create, or ?token=<the session's secret>. */
 void relay_cdp_on_session(struct call *c);

@@ -1,5 +1,5 @@
 /* router.c: a linear walk; the table has two dozen entries and most differ in their first segments. */
-#include "api/router.h"
+#include "router.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #define BERTH_ROUTER_H
 #include <stddef.h>
 
-#include "api/auth.h"
-#include "shared/http.h"
+#include "../shared/http.h"
+#include "auth.h"
 
 struct call;
 

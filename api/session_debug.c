@@ -1,15 +1,15 @@
 /* session_debug.c: asks the gateway for the browser's pages (/json/list); a gateway that does not answer in
  * time only means that the list is empty. */
-#include "api/session_debug.h"
+#include "session_debug.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/fetch.h"
-#include "api/links.h"
-#include "api/session_view.h"
-#include "shared/json.h"
-#include "shared/mem.h"
+#include "../shared/json.h"
+#include "../shared/mem.h"
+#include "fetch.h"
+#include "links.h"
+#include "session_view.h"
 
 #define PAGES_WITHIN_MS 2000
 

@@ -2,7 +2,7 @@
  */
 #ifndef BERTH_SESSION_DEBUG_H
 #define BERTH_SESSION_DEBUG_H
-#include "api/call.h"
+#include "call.h"
 
 void session_debug_on_get(struct call *c);
 

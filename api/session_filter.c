@@ -1,12 +1,12 @@
 /* session_filter.c: see session_filter.h. */
-#include "api/session_filter.h"
+#include "session_filter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/json.h"
-#include "shared/mem.h"
+#include "../shared/json.h"
+#include "../shared/mem.h"
 
 void session_filter_cleanup(struct session_filter *f)
 {

@@ -5,8 +5,8 @@
  *   ?tag.k=v                   BaseLayer's sessionTags; several must all agree */
 #ifndef BERTH_SESSION_FILTER_H
 #define BERTH_SESSION_FILTER_H
-#include "api/session_view.h"
-#include "shared/errors.h"
+#include "../shared/errors.h"
+#include "session_view.h"
 
 #define SESSION_FILTER_STATES 2
 #define SESSION_FILTER_PATH   8

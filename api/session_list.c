@@ -4,15 +4,15 @@
  * The walk goes project by project (one, except for administrators) and, where the filter names states, state
  * by state. A cursor is "<project>~<state's number>~<the script's cursor>", percent-free since names and ids
  * are plain. */
-#include "api/session_list.h"
+#include "session_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/session_filter.h"
-#include "api/session_view.h"
-#include "shared/mem.h"
+#include "../shared/mem.h"
+#include "session_filter.h"
+#include "session_view.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000

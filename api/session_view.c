@@ -1,12 +1,12 @@
 /* session_view.c: see session_view.h. Replies are written straight into a buffer: this is on the path of
  * every create. */
-#include "api/session_view.h"
+#include "session_view.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/clock.h"
-#include "shared/json.h"
+#include "../shared/clock.h"
+#include "../shared/json.h"
 
 void session_read(const redisReply *flat, struct session *out)
 {

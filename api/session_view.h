@@ -4,7 +4,7 @@
 #define BERTH_SESSION_VIEW_H
 #include <hiredis/hiredis.h>
 
-#include "shared/buf.h"
+#include "../shared/buf.h"
 
 #define SESSION_TEXTS(F)                                                                                     \
     F(id)                                                                                                    \

@@ -1,18 +1,18 @@
 /* sessions.c: get, long poll, release, events. */
-#include "api/sessions.h"
+#include "sessions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/links.h"
-#include "api/metrics.h"
-#include "api/session_view.h"
-#include "api/wait.h"
-#include "shared/clock.h"
-#include "shared/json.h"
-#include "shared/log.h"
-#include "shared/mem.h"
+#include "../shared/clock.h"
+#include "../shared/json.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "links.h"
+#include "metrics.h"
+#include "session_view.h"
+#include "wait.h"
 
 #define POLL_MAX_S 300
 #define STATE_MAX  16

@@ -1,7 +1,7 @@
 /* sessions.h: handlers of single sessions under /v1/sessions/:id. */
 #ifndef BERTH_SESSIONS_H
 #define BERTH_SESSIONS_H
-#include "api/call.h"
+#include "call.h"
 
 void sessions_on_get(struct call *c);    /* with ?wait=S&state=seen: a long poll */
 void sessions_on_delete(struct call *c); /* 204 */

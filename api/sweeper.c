@@ -1,15 +1,15 @@
 /* sweeper.c: one sweep at a time; the next one at once while there is more to do. */
-#include "api/sweeper.h"
+#include "sweeper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/metrics.h"
-#include "shared/clock.h"
-#include "shared/log.h"
-#include "shared/mem.h"
-#include "shared/random.h"
-#include "shared/redis.h"
+#include "../shared/clock.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "../shared/random.h"
+#include "../shared/redis.h"
+#include "metrics.h"
 
 #define EVERY 1.0 /* seconds, give or take a fifth, so that replicas fall out of step */
 #define SLICE "100"

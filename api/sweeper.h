@@ -2,7 +2,7 @@
  * acted on as long as one replica lives. */
 #ifndef BERTH_SWEEPER_H
 #define BERTH_SWEEPER_H
-#include "api/api.h"
+#include "api.h"
 
 struct sweeper;
 

@@ -3,16 +3,16 @@
  * A look is one `get`. A hint that comes while a look is under way asks for another one, since the look may
  * have read the state before the change. Callbacks may add and remove waiters: `next` of an entry is the
  * waiter that the running round comes to next. */
-#include "api/wait.h"
+#include "wait.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/metrics.h"
-#include "shared/clock.h"
-#include "shared/keys.h"
-#include "shared/mem.h"
-#include "shared/random.h"
+#include "../shared/clock.h"
+#include "../shared/keys.h"
+#include "../shared/mem.h"
+#include "../shared/random.h"
+#include "metrics.h"
 
 #define LOOK_EVERY  5.0 /* seconds, for a lost hint */
 #define LOOK_AGAIN  0.5 /* while Redis is away */

@@ -3,8 +3,8 @@
  * every few seconds in case a hint was lost. What was read goes to all who wait for that session. */
 #ifndef BERTH_WAIT_H
 #define BERTH_WAIT_H
-#include "api/api.h"
-#include "shared/redis.h"
+#include "../shared/redis.h"
+#include "api.h"
 
 struct waits;
 struct waiter;
