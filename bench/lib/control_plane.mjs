@@ -150,10 +150,11 @@ export function difference(from, to) {
 
 /**
  * Runs one of bench/'s programs, or a script, that prints `begin`, `end` and a line of JSON. Resolves with that line's value; its
- * `used` is what reading() tells of the time between, and `own` its own CPU seconds.
+ * `used` is what reading() tells of the time between, and `own` its own CPU seconds. input: for its standard input.
  */
-export async function measured(plane, command, { env = process.env } = {}) {
-  const child = spawn(command[0], command.slice(1), { env, stdio: ['ignore', 'pipe', 'inherit'] });
+export async function measured(plane, command, { env = process.env, input = '' } = {}) {
+  const child = spawn(command[0], command.slice(1), { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(input);
   const ended = new Promise((done, failed) => {
     child.once('error', failed);
     child.once('exit', (code, signal) => (code === 0 ? done() : failed(new Error(`${command[0]} ended with ${signal ?? code}`))));
