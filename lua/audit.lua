@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- audit: compares what has to agree (DESIGN.md's invariants 1 to 5 and the indices) and says what does not, with its keys. It
--- walks in slices; each single comparison is atomic, so that traffic between two calls makes no false findings.
+-- audit: compares what has to agree (invariants 1 to 5 of docs/architecture.md, and the indices) and says what does not, with
+-- its keys. It walks in slices; each single comparison is atomic, so that traffic between two calls makes no false findings.
 --
 -- KEYS
 --   P:cell                         hash
