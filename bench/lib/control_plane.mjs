@@ -73,6 +73,8 @@ export class ControlPlane {
   async startRedis(args = []) {
     mkdirSync(join(this.dir, 'redis'), { recursive: true });
     const fixed = ['--port', '0', '--unixsocket', this.socket, '--dir', join(this.dir, 'redis'), '--save', '', '--appendonly', 'no'];
+    // As scripts/run and compose/ start it.
+    fixed.push('--hash-max-listpack-entries', '32', '--hash-max-listpack-value', '1024');
     this.redisProgram = this.#spawn('redis', ['redis-server', ...fixed, ...args], {});
     await this.redisProgram.line(/Ready to accept connections/i);
     this.redis = new Redis({ path: this.socket });
