@@ -55,8 +55,7 @@ void call_script(struct call *c, call_reply_fn *cb, enum script s, const char *c
 void call_reply(struct call *c, int status, struct buf *json); /* takes json's bytes */
 void call_reply_empty(struct call *c, int status);
 void call_reply_text(struct call *c, int status, const char *type, const char *text, size_t len);
-/* message NULL: the table's. details: JSON members without braces, or NULL. Adds Retry-After where it helps.
- */
+/* message NULL: the table's. details: JSON members or NULL. Retry-After is added where it helps. */
 void call_error(struct call *c, enum err e, const char *message, const char *details);
 void call_error_field(struct call *c, enum err e, const char *field, const char *message);
 /* The exchange was ended otherwise (http_upgrade): lets go of the call. */

@@ -1,5 +1,4 @@
-/* router.h: from method and path to a route of a table. Patterns have fixed segments and at most one ":id".
- */
+/* router.h: method and path to a route of a table. Patterns have fixed segments and at most one ":id". */
 #ifndef BERTH_ROUTER_H
 #define BERTH_ROUTER_H
 #include <stddef.h>

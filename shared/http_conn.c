@@ -25,8 +25,7 @@
 #include "mem.h"
 
 #define CONN_MAGIC 0x6874636eu
-/* After the last reply: for so long, and for so many bytes, a client may go on sending before it is cut off.
- */
+/* After the last reply a client may go on sending for so long, and so many bytes, before it is cut off. */
 #define LINGER_S      2.0
 #define DISCARD_BYTES (1 << 20)
 

@@ -1,5 +1,4 @@
-/* keys.c: see keys.h. Names are checked (keys_is_name, keys_is_session, keys_is_cell) before they come here.
- */
+/* keys.c: see keys.h. Names are checked (keys_is_name and its kin) before they come here. */
 #include "keys.h"
 
 #include <assert.h>

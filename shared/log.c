@@ -84,8 +84,7 @@ static int is_plain(const char *s, size_t n)
     return n > 0;
 }
 
-/* The bytes that one character (n bytes, code point c; n 0: not UTF-8) becomes inside quotes; their number.
- */
+/* The bytes that a character (n bytes, code point c; n 0: not UTF-8) becomes inside quotes; their number. */
 static size_t escape(char out[16], const char *s, size_t n, uint32_t c)
 {
     if (n == 0)

@@ -24,8 +24,7 @@ enum script { /* order and names: scripts.def; build/scripts.c has the texts */
 struct redis;
 struct redis_address; /* parsed URL */
 
-/* Parses redis://[user:password@]host:port/db, redis://host, unix:///path?db=N. NULL with a message in err.
- */
+/* Parses redis://[user:password@]host:port/db, redis://host, unix:///path?db=N. NULL, message in err. */
 struct redis_address *redis_address_parse(const char *url, char *err, size_t errlen) MUST_USE;
 void redis_address_free(struct redis_address *a);
 /* "127.0.0.1:6379/0" or "unix:/path/0", for logs: without user and password. Owned by a. */

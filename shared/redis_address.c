@@ -224,8 +224,7 @@ static int connect_to(int fd, const struct sockaddr *to, socklen_t len, char *wh
     return -1;
 }
 
-/* A peer whose host has died without a word is noticed after half a minute, even with no command on its way.
- */
+/* A peer whose host died without a word is noticed after half a minute, even with no command on its way. */
 static void set_tcp_options(int fd)
 {
     int on = 1, idle = 15, interval = 5, probes = 3, unacknowledged_ms = 30000;

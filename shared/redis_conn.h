@@ -1,5 +1,4 @@
-/* redis_conn.h: what redis.c, redis_greet.c, redis_script.c and redis_sub.c share; nobody else includes it.
- */
+/* redis_conn.h: what redis.c, redis_greet.c, redis_script.c and redis_sub.c share; for nobody else. */
 #ifndef BERTH_REDIS_CONN_H
 #define BERTH_REDIS_CONN_H
 #include <ev.h>

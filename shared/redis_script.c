@@ -1,6 +1,5 @@
 /* redis_script.c: calls of the scripts: by SHA, loaded again when Redis has forgotten them, and the queue of
- * calls that have to arrive. A call keeps its bytes until it is answered, since it may have to be sent again.
- */
+ * calls that have to arrive. A call keeps its bytes until it is answered: it may have to be sent again. */
 #include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -53,8 +52,7 @@ static void on_load_reply(void *arg, const redisReply *reply)
     load->on_its_way--;
     if (!reply)
         return;
-    /* A script that Redis refuses is a mistake in the script: its calls will say so, the others shall work.
-     */
+    /* A script that Redis refuses has a mistake in it: its calls will say so, the others shall work. */
     if (reply->type == REDIS_REPLY_ERROR)
         log_error("script_refused", "script=%s text=%s", scripts_name[load - r->loads], reply->str);
     if (r->state == CONN_GREETING)

@@ -18,10 +18,8 @@ struct settings {
 };
 
 /* Reads the environment. A value of the wrong form or out of bounds, a word that its setting does not know,
- * and an unknown BERTH_* name that looks like a slip of one of these (edit distance 1 or 2), is reported with
- * its name, value and what would be right. Returns 0, or -1 with the message in err (size errlen). Strings
- * point into the environment: keep it.
- */
+ * and an unknown BERTH_* name that looks like a slip of one of these (edit distance 1 or 2) are refused. 0,
+ * or -1 with name, value and what would be right in err. Strings point into the environment: keep it. */
 int settings_load(struct settings *s, enum settings_program program, char *err, unsigned errlen);
 /* Prints the table for `--help`: name, default, text; only that program's. */
 void settings_help(enum settings_program program);

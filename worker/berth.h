@@ -54,11 +54,12 @@ struct berth {
     double warmup_ms;
     struct warmup *warmup; /* while warming */
     struct timers timers;
-    int withdrawing;          /* a `withdraw` is on its way */
-    double hold_until;        /* taken: the warm pool is not refilled for it before this */
-    struct berth_order *next; /* to start when this one is clean; owned */
-    long long free_turn;      /* cleaning: the turn whose `freed` is due when clean; 0: none */
-    long long seen;           /* highest turn ever heard of, and the session that was named with it */
+    int withdrawing;                    /* a `withdraw` is on its way */
+    double hold_until;                  /* claimed a moment ago: pool.c; monotonic ms */
+    const struct profile *hold_profile; /* of that claim; outlives the turn */
+    struct berth_order *next;           /* to start when this one is clean; owned */
+    long long free_turn;                /* cleaning: the turn whose `freed` is due when clean; 0: none */
+    long long seen; /* highest turn ever heard of, and the session that was named with it */
     char seen_session[KEYS_SESSION_MAX];
     long long suspect; /* reconcile.c: the turn about which the first look differed from Redis; 0: none */
     int suspect_kind;

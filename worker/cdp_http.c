@@ -261,8 +261,7 @@ void cdp_http_cancel(struct cdp_http *h)
 void cdp_http_add_handshake(struct buf *out, const char *path, const char *key, const char *extensions,
                             const char *protocol)
 {
-    /* Chromium answers no other Host than localhost or an address, and refuses foreign origins: it gets none.
-     */
+    /* Chromium answers no Host but localhost or an address, and refuses foreign origins: it gets none. */
     buf_addf(out,
              "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",

@@ -21,8 +21,7 @@ struct cgroup_usage { /* -1 where unknown */
 };
 
 /* Makes berth-<worker_id>, first killing and removing what an earlier worker left there. NULL if no limit can
- * be set here, with the reason in why; why is also filled when only some can ("no cpu controller"), else "".
- */
+ * be set here, with the reason in why; why is also filled when only some can ("no cpu controller"). */
 struct cgroup_tree *cgroup_tree_new(const char *worker_id, char *why, size_t whylen);
 int cgroup_tree_has(const struct cgroup_tree *t, enum cgroup_controller c);
 void cgroup_tree_free(struct cgroup_tree *t); /* removes berth-<worker>; berths still there are logged */

@@ -48,8 +48,7 @@ struct child *child_start(struct ev_loop *loop, const struct child_spec *spec,
                           void (*on_exit)(void *arg, int status), void *arg) MUST_USE;
 pid_t child_pid(const struct child *c);
 void child_kill(struct child *c); /* SIGKILL; may be repeated */
-/* Kills, waits for the end (blocking, at most limit_ms) and frees; no on_exit. 0, or -1 if it would not end.
- */
+/* Kills, waits for the end (blocks, at most limit_ms) and frees; no on_exit. 0, or -1 if it did not end. */
 int child_finish(struct child *c, int limit_ms);
 
 /* Runs a program to its end, blocking, for opening and closing: input (may be NULL) on its standard input,

@@ -11,8 +11,7 @@
 struct dns_tcp;
 
 /* fd is the client's; on_end is called once when it is over, from the loop; free it there or later.
- * local: answers a query without asking; the answer's length in out (DNS_UDP_MAX bytes), 0: ask, -1: close.
- */
+ * local: answers a query without asking; the answer's length in out (DNS_UDP_MAX), 0: ask, -1: close. */
 struct dns_tcp *dns_tcp_new(struct ev_loop *loop, struct dns_upstreams *upstreams, int fd,
                             long (*local)(void *arg, const uint8_t *query, size_t len, struct dns_query *q,
                                           uint8_t *out),

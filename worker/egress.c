@@ -153,8 +153,7 @@ static void add_net(struct buf *out, const struct egress_net *net)
     buf_addf(out, "%s/%d", dotted((struct in_addr){htonl(net->addr)}, text), net->prefix);
 }
 
-/* forward_<k>: what passes through the host. input_<k>: what is meant for the host itself. May be repeated.
- */
+/* forward_<k>: what passes through the host. input_<k>: what is meant for the host. May be repeated. */
 static void add_policy(struct buf *out, const struct egress_table *t, int k)
 {
     const struct egress_policy *p = &t->policies[k];

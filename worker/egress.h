@@ -28,8 +28,7 @@ struct egress_policy {
 
 /* One network "a.b.c.d/n" (or an address: /32). 0, or -1 with what is wrong in err. */
 int egress_parse_net(struct egress_net *net, const char *text, char *err, size_t errlen) MUST_USE;
-/* A NULL-terminated list of networks and "host"; NULL is the empty list. 0, or -1 with what is wrong in err.
- */
+/* A NULL-terminated list of networks and "host"; NULL is the empty one. 0, or -1 with the mistake in err. */
 int egress_parse(struct egress_policy *policy, char *const *list, char *err, size_t errlen) MUST_USE;
 /* The list in a text "a, b,c"; NULL-terminated, caller frees with egress_free_list. */
 char **egress_split(const char *text);

@@ -70,8 +70,7 @@ int gateway_clients(const struct gateway *g, int berth)
 
 /* ---- requests ---- */
 
-/* The id of a target or of the browser. It goes into a request line, so it is held to what ids are made of.
- */
+/* A target's or the browser's id. It goes into a request line, so it is held to what ids are made of. */
 static int is_id(const char *s)
 {
     size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");

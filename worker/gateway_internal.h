@@ -28,8 +28,7 @@ struct gateway {
     struct gateway_berth *berths;
 };
 
-/* Leads the exchange, a WebSocket upgrade, to the browser's `path`. The exchange is the client's from now on.
- */
+/* Leads the exchange, a WebSocket upgrade, to the browser's `path`. It is the client's from now on. */
 void gateway_client_connect(struct gateway_berth *b, struct http_exchange *x, const char *path);
 /* Answers the exchange with what the browser answers to `target`; its addresses are rewritten if rewrite is
  * set. */

@@ -96,8 +96,7 @@ static void closing_finish(struct gateway_relay *r)
     shutdown(r->client, SHUT_WR);
 }
 
-/* Puts in what is due; the stream to the client is at a frame boundary. Returns -1 when the client is gone.
- */
+/* Puts in what is due; the stream to the client is at a frame boundary. -1: the client is gone. */
 static int boundary_insert(struct gateway_relay *r)
 {
     struct buf frame = {0};
@@ -393,8 +392,7 @@ void gateway_relay_sweep(struct gateway_relay *r)
     if (r->state != RELAY_OPEN)
         return;
     if (gateway_pipe_is_waiting(&r->up)) {
-        /* The browser is slow and we do not read: silence is ours, not the client's. Its hang-up still shows.
-         */
+        /* The browser is slow and we do not read: silence is ours, not its own. Its hang-up still shows. */
         struct pollfd p = {.fd = r->client, .events = POLLRDHUP};
         if (poll(&p, 1, 0) > 0)
             gateway_relay_cut(r, "client_gone");

@@ -33,8 +33,7 @@ struct jobs {
     ev_timer timer;      /* another try after an error */
 };
 
-/* Reads an entry's flat list of fields. berths: how many the worker has. 0, or -1 with what is wrong in *why.
- */
+/* Reads an entry's flat list of fields; the worker has so many berths. 0, or -1 with the mistake in *why. */
 int jobs_parse(const redisReply *fields, int berths, struct job *out, const char **why);
 /* Starts reading under the worker's epoch, anew if it had been reading under an older one. */
 void jobs_start(struct worker *w);

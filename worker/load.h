@@ -23,8 +23,7 @@ void load_init(struct load *l, struct ev_loop *loop, const struct settings *s);
 void load_cleanup(struct load *l);
 
 /* The arithmetic, for the timer and for tests. */
-/* The first line of /proc/stat: jiffies spent working and in all. 0, or -1 if the text is not of that form.
- */
+/* The first line of /proc/stat: jiffies spent working and in all. 0, or -1 if the text has another form. */
 int load_parse_stat(const char *text, double *busy, double *total);
 /* /proc/meminfo: kB in all and available. 0 or -1. */
 int load_parse_meminfo(const char *text, double *total_kb, double *available_kb);

@@ -30,14 +30,17 @@ struct tally {
     int have;           /* warm or on their way, reserve calls included */
     int starting;       /* of these, not warm yet */
     int held;           /* taken a moment ago */
+    int recent;         /* the same, and over already: its client may well be back by now */
     int withdrawing;    /* on their way back */
     struct berth *aged; /* warm, unused, and the longest so */
 };
 
-int pool_missing(int target, int have, int held)
+int pool_missing(int target, int have, int held, int recent)
 {
     int missing = target - have - held;
 
+    if (2 * have >= target)
+        missing -= recent;
     return missing > 0 ? missing : 0;
 }
 
@@ -88,6 +91,8 @@ static void count(struct worker *w, struct tally *tallies)
 
         if (b->state != BERTH_IDLE && b->order.profile)
             count_berth(&tallies[index_of(w, b->order.profile)], b, now);
+        if (!berth_is_live(b) && b->hold_until > now)
+            tallies[index_of(w, b->hold_profile)].recent++;
         if (b->next && !b->next->session[0]) {
             tallies[index_of(w, b->next->profile)].have++;
             tallies[index_of(w, b->next->profile)].starting++;
@@ -168,8 +173,7 @@ static int target_of(const struct worker *w, int profile)
     return warm < w->capacity ? warm : w->capacity;
 }
 
-/* One warm browser that has waited too long, when the profile lacks none: so they are replaced one at a time.
- */
+/* One warm browser that waited too long, when the profile lacks none: they are replaced one at a time. */
 static void retire(struct worker *w, const struct tally *t, int profile, double now)
 {
     if (t->aged && t->starting == 0 && t->withdrawing == 0 && t->have >= target_of(w, profile) &&
@@ -194,14 +198,14 @@ static int fill(struct worker *w, struct tally *tallies)
         starting += tallies[i].starting;
     for (int n = 0; n < count_all; n++) {
         int i = (w->pool.turn + n) % count_all;
-        int missing = pool_missing(target_of(w, i), tallies[i].have, tallies[i].held);
+        int missing = pool_missing(target_of(w, i), tallies[i].have, tallies[i].held, tallies[i].recent);
 
         if (!worker_is_pressed(w) && now >= w->pool.profiles[i].backoff_until) {
             for (; missing > 0 && left > 0 && starting < w->settings->start_parallel && !w->pool.no_room;
                  missing--, left--, starting++)
                 reserve(w, i);
         }
-        lacking += missing + tallies[i].held;
+        lacking += missing + tallies[i].held + tallies[i].recent;
         retire(w, &tallies[i], i, now);
     }
     w->pool.turn = (w->pool.turn + 1) % count_all;

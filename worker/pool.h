@@ -35,9 +35,10 @@ void pool_on_room(struct worker *w);
 int pool_reserving(const struct worker *w);
 
 /* Arithmetic, apart for tests. */
-/* Browsers to start: have are warm or on their way; held are taken ones that shall not be replaced yet. Never
- * negative. */
-int pool_missing(int target, int have, int held);
+/* Browsers to start: have are warm or on their way; held are taken ones that shall not be replaced yet.
+ * recent were taken as lately and are over: a client that asks for one session after the other is left alone
+ * as long as half of the pool is there. Never negative. */
+int pool_missing(int target, int have, int held, int recent);
 /* Milliseconds to wait after so many failures in a row; unit is in [0, 1) and spreads them. */
 double pool_backoff_ms(int failures, double unit);
 

@@ -102,7 +102,6 @@ static void finish(struct berth *b, long long free_turn, const char *reason)
     free(b->ws_path);
     b->ws_path = NULL;
     b->free_turn = free_turn;
-    b->hold_until = 0;
     berth_set(b, BERTH_CLEANING, reason);
     arm(b, CLEAN_NOTICE_S);
     b->driver->ops->stop(b->driver->driver, b->index);
@@ -220,6 +219,7 @@ void turn_claim(struct berth *b, const struct berth_order *order)
         b->order.limits = order->limits;
         berth_saw(b, order->turn, order->session);
         b->hold_until = clock_mono_ms() + HOLD_MS;
+        b->hold_profile = b->order.profile;
         bind_session(b, &order->limits, "claimed");
         return;
     }

@@ -1,5 +1,4 @@
-/* worker.c: see worker.h. Puts a worker together and routes what drivers and gateway tell it to the berths.
- */
+/* worker.c: see worker.h. Puts a worker together and leads what drivers and gateway say to the berths. */
 #include "worker.h"
 
 #include <stdio.h>

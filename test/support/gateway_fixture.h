@@ -1,6 +1,5 @@
 /* gateway_fixture.h: a gateway between raw sockets: the test plays the client and the browser byte by byte,
- * in the gateway's own loop and thread. A wait turns the loop until something is there, never a fixed time.
- */
+ * in the gateway's own loop and thread. A wait turns the loop until something is there, no fixed time. */
 #ifndef BERTH_TEST_GATEWAY_FIXTURE_H
 #define BERTH_TEST_GATEWAY_FIXTURE_H
 #include <ev.h>

@@ -21,8 +21,7 @@ struct redis_fixture {
     ev_timer guard;
 };
 
-/* Makes the directory and the loop; Redis is not started. cleanup ends everything and removes the directory.
- */
+/* Makes the directory and the loop, starts no Redis. cleanup ends everything and removes the directory. */
 void redis_fixture_init(struct redis_fixture *f);
 void redis_fixture_cleanup(struct redis_fixture *f);
 /* Starts Redis (AOF on, every write synced) and waits for its PONG. After a stop or kill it has its data

@@ -1,6 +1,5 @@
 /* links: api/create_request.c */
-/* Unit tests of a create's body: defaults, both families of names, bounds, what is refused and by which name.
- */
+/* Unit tests of a create's body: defaults, both families of names, bounds, what is refused by which name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -168,8 +168,7 @@ static void test_handshake(void **state)
                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " FIXTURE_KEY "\r\n"
                         "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
                         "Sec-WebSocket-Protocol: a, b\r\n\r\n");
-    /* What both sides sent too early is not lost: half of the answer, then its rest with a frame behind it.
-     */
+    /* What both sides sent too early is not lost: half of the answer, then its rest and a frame behind it. */
     gateway_fixture_write(&f, browser, answer, 50);
     assert_int_equal(gateway_clients(f.gateway, 1), 0);
     gateway_fixture_write(&f, browser, answer + 50, sizeof answer - 51);
@@ -191,8 +190,7 @@ static void test_handshake(void **state)
     buf_cleanup(&in);
 }
 
-/* A client's handshake, the browser's answer to it (NULL: it hangs up), and the status that the client gets.
- */
+/* A client's handshake, the browser's answer (NULL: it hangs up), and the status that the client gets. */
 static int handshake_status(const char *request, const char *answer)
 {
     struct buf head = {0}, in = {0};

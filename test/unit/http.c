@@ -598,8 +598,7 @@ static void test_later(void **state)
     assert_int_equal(n_gone, 0);
 }
 
-/* ends: 0 EOF of the whole connection, 1 of its sending side alone, 2 reset. early: pipelined bytes before.
- */
+/* ends: 0 EOF of the whole connection, 1 of its sending side, 2 reset. early: pipelined bytes before. */
 static void check_gone(int ends, size_t early)
 {
     struct client c;

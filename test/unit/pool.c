@@ -187,10 +187,15 @@ static void make_warm(struct berth *b)
 static void test_arithmetic(void **state)
 {
     (void)state;
-    assert_int_equal(pool_missing(3, 1, 0), 2);
-    assert_int_equal(pool_missing(3, 1, 1), 1);
-    assert_int_equal(pool_missing(3, 4, 0), 0);
-    assert_int_equal(pool_missing(0, 0, 0), 0);
+    assert_int_equal(pool_missing(3, 1, 0, 0), 2);
+    assert_int_equal(pool_missing(3, 1, 1, 0), 1);
+    assert_int_equal(pool_missing(3, 4, 0, 0), 0);
+    assert_int_equal(pool_missing(0, 0, 0, 0), 0);
+    assert_int_equal(pool_missing(4, 2, 0, 1), 1);
+    assert_int_equal(pool_missing(4, 2, 1, 5), 0);
+    assert_int_equal(pool_missing(4, 1, 0, 3), 3); /* less than half is left */
+    assert_int_equal(pool_missing(1, 0, 0, 1), 1);
+    assert_int_equal(pool_missing(1, 0, 1, 0), 0);
     assert_true(pool_backoff_ms(0, 0.5) == 0);
     assert_true(pool_backoff_ms(1, 0.5) == 200);
     assert_true(pool_backoff_ms(2, 0.5) == 400);
@@ -332,6 +337,37 @@ static void test_a_new_session_is_left_alone(void **state)
     assert_int_equal(call_count, 1);
 }
 
+/* One session after the other: their ends do not start browsers while half of the pool is there. */
+static void test_a_client_that_comes_back_is_left_alone(void **state)
+{
+    double later = clock_mono_ms() + 1000000;
+
+    (void)state;
+    profiles[0].warm = 4;
+    for (int i = 0; i < 4; i++)
+        make_warm(&berths[i]);
+    for (int i = 0; i < 2; i++) {
+        berth_set(&berths[i], BERTH_TAKEN, "test");
+        berths[i].hold_until = later;
+        berths[i].hold_profile = &profiles[0];
+        berth_set(&berths[i], BERTH_CLEANING, "test");
+        berth_set(&berths[i], BERTH_IDLE, "test");
+        berths[i].order.profile = NULL;
+        look();
+        assert_int_equal(call_count, 0);
+    }
+    berth_set(&berths[2], BERTH_TAKEN, "test");
+    look();
+    assert_int_equal(call_count, 2); /* one is left: now it matters more to have others */
+    answer_text(0, "ok", "0", "5");
+    answer_text(1, "ok", "1", "5");
+    berths[0].hold_until = berths[1].hold_until = 0; /* as turn.c has it when a turn begins */
+    make_warm(&berths[0]);
+    make_warm(&berths[1]);
+    look();
+    assert_int_equal(call_count, 3);
+}
+
 static void test_answers(void **state)
 {
     (void)state;
@@ -386,6 +422,7 @@ int main(void)
         TEST(test_asks_for_no_more_than_is_idle),
         TEST(test_failures),
         TEST(test_a_new_session_is_left_alone),
+        TEST(test_a_client_that_comes_back_is_left_alone),
         TEST(test_answers),
         TEST(test_old_ones_are_replaced_one_at_a_time),
     };

@@ -1,6 +1,5 @@
 /* links: worker/driver/sim.c worker/driver/sim_cdp.c */
-/* Unit tests of the sim driver: its events, and its stand-in as clients, careless and hostile ones, see it.
- */
+/* Unit tests of the sim driver: its events, and its stand-in as careless and hostile clients see it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

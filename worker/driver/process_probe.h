@@ -5,8 +5,7 @@
 
 #include "../jail.h"
 
-/* 1 if this process may make network namespaces, firewall rules and change users (root, or its capabilities).
- */
+/* 1 if this process may make network namespaces and firewall rules and change users (root, or as good). */
 int process_is_privileged(void);
 /* Runs a program in a jail as a berth would. own_sandbox: whether Chromium can have its own sandbox in there.
  * 0, or -1 with a sentence: no jail is possible. uid as in child_spec; user_ns: without root. */
