@@ -51,7 +51,7 @@ async function makeRun(t, settings = {}, dir = mkdtempSync(join(tmpdir(), 'berth
       let left = [];
       await waitFor(
         async () => {
-          left = [...leftProcesses(slot, seen), ...(await leftThings(slot, run.id, join(dir, 'none')))];
+          left = [...leftProcesses(slot, seen), ...(await leftThings(slot, run.id))];
           left.push(...readdirSync(dir).filter((name) => name.startsWith('berth-run')));
           return left.length === 0;
         },

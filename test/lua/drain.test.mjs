@@ -1,3 +1,4 @@
+// lua/drain.lua: each answer it has, and every key it changes for it; what is stale, repeated or malformed changes none.
 import { suite } from './cell.mjs';
 
 const drain = (action, epoch = '', id = 'w1') => [id, action, epoch, 'pack'];

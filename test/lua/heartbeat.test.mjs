@@ -1,3 +1,4 @@
+// lua/heartbeat.lua: each answer it has, and every key it changes for it; what is stale, repeated or malformed changes none.
 import assert from 'node:assert/strict';
 import { suite, T } from './cell.mjs';
 

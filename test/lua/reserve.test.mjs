@@ -1,3 +1,4 @@
+// lua/reserve.lua: each answer it has, and every key it changes for it; what is stale, repeated or malformed changes none.
 import { suite } from './cell.mjs';
 
 suite('reserve', (it) => {
