@@ -194,7 +194,9 @@ $(foreach t,$(BENCH_SRC),$(eval $(call bench_rule,$(t))))
 
 bench-programs: $(BENCH_BIN)
 
-bench-load bench-fleet bench-gateway: bench-%: all bench-programs
+bench-load bench-fleet bench-gateway: bench-%:
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all bench-programs
 	@$(BENCH_RUN) bench/$*.mjs $(BENCH)
 
 # The browser's whole lifecycle, beside other ways to get one; sets up first, also the others.

@@ -10,21 +10,20 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { BUILD, ControlPlane, difference, measured, memoryKb, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { readOptions } from './lib/options.mjs';
 import { lines } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
 const run = promisify(execFile);
-const { values: opt } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'workers,sessions,queue,projects' },
-    out: { type: 'string', default: join(BUILD, 'bench-results', 'fleet') },
-    quick: { type: 'boolean', default: false },
-  },
+const opt = readOptions(import.meta.url, {
+  seconds: { type: 'string', default: '5' },
+  only: { type: 'string', default: 'workers,sessions,queue,projects' },
+  out: { type: 'string', default: join(BUILD, 'fleet') },
+  quick: { type: 'boolean', default: false },
 });
 const seconds = opt.quick ? 1 : Number(opt.seconds);
 const POINTS = opt.quick

@@ -11,25 +11,23 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { takeSlot } from '../test/e2e/host.mjs';
 import { findBrowser, launch } from './arena/chromium.mjs';
 import { BUILD, ControlPlane, cpuSeconds, measured, memoryKb, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { readOptions } from './lib/options.mjs';
 import { quantile } from './lib/stats.mjs';
 import { stackedBars } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
-const { values: opt } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '5' },
-    idle: { type: 'string', default: '10000' },
-    busy: { type: 'string', default: '1000' },
-    out: { type: 'string', default: join(BUILD, 'bench-results', 'gateway') },
-    quick: { type: 'boolean', default: false },
-  },
+const opt = readOptions(import.meta.url, {
+  seconds: { type: 'string', default: '3' },
+  rounds: { type: 'string', default: '5' },
+  idle: { type: 'string', default: '10000' },
+  busy: { type: 'string', default: '1000' },
+  out: { type: 'string', default: join(BUILD, 'gateway') },
+  quick: { type: 'boolean', default: false },
 });
 const seconds = opt.quick ? 1 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);

@@ -7,25 +7,23 @@
 // past its saturation; then a fleet with too few berths, to past that. Medians over the rounds. Writes load.json and SVG files.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Program } from '../test/e2e/program.mjs';
 import { BUILD, ControlPlane, ROOT, cpuSeconds, measured, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { readOptions } from './lib/options.mjs';
 import { quantile } from './lib/stats.mjs';
 import { lines } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
-const { values: opt } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '10' },
-    rounds: { type: 'string', default: '3' },
-    lanes: { type: 'string', default: '64' },
-    workers: { type: 'string', default: '8' },
-    berths: { type: 'string', default: '64' },
-    out: { type: 'string', default: join(BUILD, 'bench-results', 'load') },
-    quick: { type: 'boolean', default: false },
-  },
+const opt = readOptions(import.meta.url, {
+  seconds: { type: 'string', default: '10' },
+  rounds: { type: 'string', default: '3' },
+  lanes: { type: 'string', default: '64' },
+  workers: { type: 'string', default: '8' },
+  berths: { type: 'string', default: '64' },
+  out: { type: 'string', default: join(BUILD, 'load') },
+  quick: { type: 'boolean', default: false },
 });
 const seconds = opt.quick ? 2 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);
@@ -75,7 +73,7 @@ async function bullmq(plane) {
 async function closedLoops(plane) {
   const runs = { berth: [], floor: [], bullmq: [] };
   const peers = existsSync(join(ROOT, 'bench/node_modules/bullmq'));
-  if (!peers) say('BullMQ is not installed (npm install in bench/): left out');
+  if (!peers) say('BullMQ is not installed (scripts/setup bench): left out');
   for (let round = 0; round < rounds; round++) {
     await quiet();
     runs.berth.push(await load(plane, ['--lanes', lanes]));
