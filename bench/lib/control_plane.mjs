@@ -99,7 +99,8 @@ export class ControlPlane {
       BERTH_SIM_START: 0,
       BERTH_BERTHS: berths,
       BERTH_WARM: warm,
-      BERTH_START_PARALLEL: Math.max(1, warm),
+      // All at once where that is few: each start takes descriptors for a moment.
+      BERTH_START_PARALLEL: Math.max(1, Math.min(warm, Math.floor(4000 / workers))),
       BERTH_PRESSURE_CPU: 1000,
       BERTH_PRESSURE_MEM: 100,
       BERTH_GATEWAY_LISTEN: '127.0.0.1:0',
