@@ -19,6 +19,8 @@
 #define FILES    5
 #define FIRST_FD 3
 
+#define LOCAL_SETTINGS "/usr/local/etc"
+
 #define JAIL_UID "1000" /* inside; outside it is the berth's own */
 
 struct jail {
@@ -134,6 +136,9 @@ static void add_system(struct args *a)
             ADD(a, "--ro-bind-try", tops[i], tops[i]);
         }
     }
+    /* The machine's own settings, not a part of any program. */
+    if (access(LOCAL_SETTINGS, F_OK) == 0)
+        ADD(a, "--tmpfs", LOCAL_SETTINGS, "--remount-ro", LOCAL_SETTINGS);
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
         ADD(a, "--ro-bind-try", shown[i], shown[i]);
 }
@@ -143,6 +148,8 @@ static void add_writable(struct args *a, const struct jail_args *args)
     char size[32];
 
     ADD(a, "--proc", "/proc", "--dev", "/dev");
+    /* No terminals: their number is one for the whole machine, and a browser has no use for one. */
+    ADD(a, "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts");
     snprintf(size, sizeof(size), "%lld", args->shm_mb * 1048576LL);
     ADD(a, "--perms", "1777", "--size", size, "--tmpfs", "/dev/shm");
     snprintf(size, sizeof(size), "%lld", args->tmp_mb * 1048576LL);

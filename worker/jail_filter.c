@@ -1,7 +1,8 @@
 /* jail_filter.c: see jail_filter.h.
  *
- * A short list of what no browser needs: ways into the kernel that namespaces do not close, and AF_VSOCK,
- * which leads past the network namespace to the host's hypervisor. Chromium's own filters are far stricter
+ * A short list of what no browser needs: ways into the kernel that namespaces do not close, what is counted
+ * for the whole machine and so could be used up for all others, and AF_VSOCK, which leads past the network
+ * namespace to the host's hypervisor. Chromium's own filters are far stricter
  * for its renderers; this one holds for all its processes. What its sandbox uses (clone with namespaces,
  * chroot, ptrace-free) stays. */
 #include "jail_filter.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -54,6 +56,8 @@ static const unsigned denied[] = {
     SYS_fanotify_init,
     SYS_open_by_handle_at,
     SYS_name_to_handle_at,
+    /* fs.aio-max-nr is one number for all users */
+    SYS_io_setup,
     /* mounts: bubblewrap has made them */
     SYS_mount,
     SYS_umount2,
@@ -71,6 +75,7 @@ static const unsigned denied[] = {
     SYS_process_vm_readv,
     SYS_process_vm_writev,
     SYS_kcmp,
+    SYS_pidfd_getfd,
     SYS_migrate_pages,
     SYS_move_pages,
 #if defined(__x86_64__)
@@ -85,8 +90,11 @@ static const unsigned denied[] = {
 #endif
 };
 
-/* Everything but these answers "address family not supported", as on a kernel built without it. */
-static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+/* Everything but these and AF_NETLINK answers "address family not supported", as on a kernel built without
+ * it. Of netlink there is only NETLINK_ROUTE, which tells of interfaces: a browser may make user namespaces,
+ * and in one of its own it could configure packet filters (nf_tables), IPsec and the like, a popular way into
+ * kernels. */
+static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6};
 
 static void add(struct buf *out, unsigned short code, unsigned k, unsigned char jt, unsigned char jf)
 {
@@ -121,10 +129,14 @@ void jail_filter_build(struct buf *out)
         add(out, BPF_JMP | BPF_JEQ | BPF_K, denied[i], 0, 1);
         give(out, SECCOMP_RET_ERRNO | EPERM);
     }
-    add(out, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, (unsigned char)(2 + count));
+    add(out, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, (unsigned char)(6 + count));
     load(out, offsetof(struct seccomp_data, args[0]));
     for (size_t i = 0; i < count; i++)
-        add(out, BPF_JMP | BPF_JEQ | BPF_K, families[i], (unsigned char)(count - i), 0);
+        add(out, BPF_JMP | BPF_JEQ | BPF_K, families[i], (unsigned char)(count + 4 - i), 0);
+    add(out, BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 3);
+    load(out, offsetof(struct seccomp_data, args[2]));
+    add(out, BPF_JMP | BPF_JEQ | BPF_K, NETLINK_ROUTE, 2, 0);
+    give(out, SECCOMP_RET_ERRNO | EPROTONOSUPPORT);
     give(out, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
     give(out, SECCOMP_RET_ALLOW);
 }
