@@ -36,7 +36,7 @@ struct auth {
 static void keyring_cleanup(struct keyring *r)
 {
     free(r->keys);
-    memset(r, 0, sizeof *r);
+    memset(r, 0, sizeof(*r));
 }
 
 static unsigned scope_bits(const char *name)
@@ -100,11 +100,11 @@ static const char *read_key(const cJSON *entry, struct key *out)
     memcpy(out->digest, digest, DIGEST + 1);
     if (!cJSON_IsString(project) || !keys_is_name(project->valuestring))
         return "has no legal \"project\" (1 to 64 of A-Z a-z 0-9 . _ -)";
-    snprintf(out->who.project, sizeof out->who.project, "%s", project->valuestring);
+    snprintf(out->who.project, sizeof(out->who.project), "%s", project->valuestring);
     if (name && (!cJSON_IsString(name) || !keys_is_name(name->valuestring)))
         return "has an illegal \"name\"";
     if (name)
-        snprintf(out->who.name, sizeof out->who.name, "%s", name->valuestring);
+        snprintf(out->who.name, sizeof(out->who.name), "%s", name->valuestring);
     if (read_scopes(entry, &out->who.scopes))
         return "needs \"scopes\", a list of read, create and admin";
     if (read_limit(entry, "concurrency", &out->who.concurrency))
@@ -149,7 +149,7 @@ static int keyring_parse(struct keyring *r, const cJSON *root, const char *path,
         snprintf(err, errlen, "%s: holds no \"keys\"", path);
         return -1;
     }
-    r->keys = mem_alloc((size_t)count * sizeof *r->keys);
+    r->keys = mem_alloc((size_t)count * sizeof(*r->keys));
     cJSON_ArrayForEach(entry, list)
     {
         const char *wrong = read_key(entry, &r->keys[r->n]);
@@ -160,7 +160,7 @@ static int keyring_parse(struct keyring *r, const cJSON *root, const char *path,
         }
         r->n++;
     }
-    qsort(r->keys, r->n, sizeof *r->keys, compare_keys);
+    qsort(r->keys, r->n, sizeof(*r->keys), compare_keys);
     for (i = 1; i < r->n; i++)
         if (!compare_keys(&r->keys[i - 1], &r->keys[i])) {
             snprintf(err, errlen, "%s: two keys have the hash sha256:%.12s…", path, r->keys[i].digest);
@@ -182,7 +182,7 @@ int auth_reload(struct auth *a, char *err, size_t errlen)
     text = read_file(a->path, &len, err, errlen);
     if (!text)
         goto cleanup;
-    root = json_parse(text, len, why, sizeof why);
+    root = json_parse(text, len, why, sizeof(why));
     if (!root) {
         snprintf(err, errlen, "%s: %s", a->path, why);
         goto cleanup;
@@ -191,7 +191,7 @@ int auth_reload(struct auth *a, char *err, size_t errlen)
         goto cleanup;
     keyring_cleanup(&a->ring);
     a->ring = fresh;
-    memset(&fresh, 0, sizeof fresh);
+    memset(&fresh, 0, sizeof(fresh));
     rc = 0;
 cleanup:
     keyring_cleanup(&fresh);
@@ -202,7 +202,7 @@ cleanup:
 
 struct auth *auth_new(const char *path, char *err, size_t errlen)
 {
-    struct auth *a = mem_alloc(sizeof *a);
+    struct auth *a = mem_alloc(sizeof(*a));
 
     if (path && *path)
         a->path = mem_strdup(path);
@@ -238,7 +238,7 @@ static const struct principal *find(const struct keyring *r, const char *key)
     const struct key *found;
 
     random_sha256_hex(key, strlen(key), probe.digest);
-    found = bsearch(&probe, r->keys, r->n, sizeof *r->keys, compare_keys);
+    found = bsearch(&probe, r->keys, r->n, sizeof(*r->keys), compare_keys);
     if (!found || !random_equal(found->digest, DIGEST, probe.digest, DIGEST))
         return NULL;
     return &found->who;
@@ -248,10 +248,10 @@ enum err auth_check(const struct auth *a, const char *key, enum scope need, stru
 {
     const struct principal *who;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     out->concurrency = out->queue = -1;
     if (auth_is_open(a)) {
-        snprintf(out->project, sizeof out->project, "%s", AUTH_DEFAULT_PROJECT);
+        snprintf(out->project, sizeof(out->project), "%s", AUTH_DEFAULT_PROJECT);
         out->scopes = scope_bits("admin");
         return ERR_ok;
     }

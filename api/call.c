@@ -43,13 +43,13 @@ static void on_exchange_gone(struct http_exchange *x, void *user)
 struct call *call_new(struct api *api, struct http_exchange *x, const struct router_match *match,
                       const struct principal *who)
 {
-    struct call *c = mem_alloc(sizeof *c);
+    struct call *c = mem_alloc(sizeof(*c));
 
     c->api = api;
     c->x = x;
     c->route = match->route;
     c->who = *who;
-    memcpy(c->id, match->id, sizeof c->id);
+    memcpy(c->id, match->id, sizeof(c->id));
     c->next = api->calls;
     if (c->next)
         c->next->prev = c;
@@ -125,7 +125,7 @@ static void add_timing(struct call *c)
     char text[160];
     double total = http_age_ms(c->x);
 
-    snprintf(text, sizeof text, "total;dur=%.3f, validate;dur=%.3f, redis;dur=%.3f, wait;dur=%.3f", total,
+    snprintf(text, sizeof(text), "total;dur=%.3f, validate;dur=%.3f, redis;dur=%.3f, wait;dur=%.3f", total,
              c->validated_ms, c->redis_ms, c->waited_ms);
     http_add_header(c->x, "Server-Timing", text);
 }
@@ -184,7 +184,7 @@ void call_error(struct call *c, enum err e, const char *message, const char *det
     if (e == ERR_not_found && !message) /* of what a call looks for, only sessions have this code */
         message = "there is no such session";
     if (after) {
-        snprintf(text, sizeof text, "%d", after);
+        snprintf(text, sizeof(text), "%d", after);
         http_add_header(c->x, "Retry-After", text);
     }
     http_reply_error(take_exchange(c), e, message, details);
@@ -207,7 +207,7 @@ static int refuse_query(struct call *c, const char *name, const char *what, doub
 {
     char message[160];
 
-    snprintf(message, sizeof message, "%s: has to be %s from %g to %g", name, what, min, max);
+    snprintf(message, sizeof(message), "%s: has to be %s from %g to %g", name, what, min, max);
     call_error_field(c, ERR_bad_query, name, message);
     return -1;
 }

@@ -117,7 +117,7 @@ static void answer(struct call *c, int status, const struct session *s, long lon
     view.position = position;
     view.more = more.data;
     session_add_json(&json, s, &view);
-    snprintf(location, sizeof location, "/v1/sessions/%s", s->id);
+    snprintf(location, sizeof(location), "/v1/sessions/%s", s->id);
     http_add_header(c->x, "Location", location);
     if (!cr->mine)
         http_add_header(c->x, "Idempotent-Replayed", "true");
@@ -275,13 +275,13 @@ static void on_admit_refused(struct call *c, enum err e, const redisReply *reply
     case ERR_concurrency_limit:
     case ERR_project_queue_full:
     case ERR_queue_full:
-        snprintf(details, sizeof details, "\"limit\":%lld,\"used\":%lld", redis_int(reply, 1, 0),
+        snprintf(details, sizeof(details), "\"limit\":%lld,\"used\":%lld", redis_int(reply, 1, 0),
                  redis_int(reply, 2, 0));
         refuse(c, e, NULL, details);
         return;
     case ERR_no_worker:
-        snprintf(details, sizeof details, "\"profile\":\"%s\"", cr->order.request.profile);
-        snprintf(message, sizeof message, "no worker that is ready carries the profile %s",
+        snprintf(details, sizeof(details), "\"profile\":\"%s\"", cr->order.request.profile);
+        snprintf(message, sizeof(message), "no worker that is ready carries the profile %s",
                  cr->order.request.profile);
         refuse(c, e, message, details);
         return;
@@ -300,7 +300,7 @@ static void take_session(struct create *cr, const redisReply *reply, struct sess
 {
     session_read(redis_array(reply, 3), s);
     cr->mine = redis_int(reply, 2, 0) == 0 || !strcmp(s->id, cr->session);
-    snprintf(cr->session, sizeof cr->session, "%s", s->id);
+    snprintf(cr->session, sizeof(cr->session), "%s", s->id);
 }
 
 static void on_admit(struct call *c, const redisReply *reply)
@@ -351,14 +351,14 @@ static void admit(struct call *c)
     int own = !strcmp(cr->order.project, c->who.project);
     char timeout[24], idle[24], wait[24], start[24], concurrency[24], queue[24], total[24];
 
-    snprintf(timeout, sizeof timeout, "%ld", r->timeout_ms);
-    snprintf(idle, sizeof idle, "%ld", r->idle_ms);
-    snprintf(wait, sizeof wait, "%ld", set->queue_wait);
-    snprintf(start, sizeof start, "%ld", set->start_timeout);
-    snprintf(concurrency, sizeof concurrency, "%ld",
+    snprintf(timeout, sizeof(timeout), "%ld", r->timeout_ms);
+    snprintf(idle, sizeof(idle), "%ld", r->idle_ms);
+    snprintf(wait, sizeof(wait), "%ld", set->queue_wait);
+    snprintf(start, sizeof(start), "%ld", set->start_timeout);
+    snprintf(concurrency, sizeof(concurrency), "%ld",
              own && c->who.concurrency >= 0 ? c->who.concurrency : set->project_concurrency);
-    snprintf(queue, sizeof queue, "%ld", own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
-    snprintf(total, sizeof total, "%ld", set->queue);
+    snprintf(queue, sizeof(queue), "%ld", own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
+    snprintf(total, sizeof(total), "%ld", set->queue);
     c->validated_ms = http_age_ms(c->x);
     CALL_SCRIPT(c, on_admit, SCRIPT_admit, cr->session, cr->order.project, r->profile, timeout, idle,
                 r->keep_alive ? "1" : "0", wait, start, set->placement, concurrency, queue, total,
@@ -369,7 +369,7 @@ static void admit(struct call *c)
 
 static struct create *create_new(struct call *c)
 {
-    struct create *cr = mem_alloc(sizeof *cr);
+    struct create *cr = mem_alloc(sizeof(*cr));
 
     cr->loop = c->api->loop;
     cr->mine = 1;

@@ -48,7 +48,7 @@ static int read_idempotency(struct call *c, struct create_order *o, const char *
                          "Idempotency-Key: has to be 1 to 255 printable ASCII characters");
         return -1;
     }
-    snprintf(o->idempotency, sizeof o->idempotency, "%s", key);
+    snprintf(o->idempotency, sizeof(o->idempotency), "%s", key);
     random_sha256_hex(body, len, o->body_hash);
     return 0;
 }
@@ -61,7 +61,7 @@ static int choose_project(struct call *c, struct create_order *o)
         call_error_field(c, ERR_forbidden, "projectId", "projectId: the API key is for another project");
         return -1;
     }
-    snprintf(o->project, sizeof o->project, "%s", *named ? named : own);
+    snprintf(o->project, sizeof(o->project), "%s", *named ? named : own);
     return 0;
 }
 

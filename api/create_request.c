@@ -38,10 +38,10 @@ static enum err refuse(struct parse *p, const char *field, const char *fmt, ...)
     size_t at;
     va_list ap;
 
-    snprintf(p->why->field, sizeof p->why->field, "%s", field);
-    at = (size_t)snprintf(p->why->message, sizeof p->why->message, "%s: ", p->why->field);
+    snprintf(p->why->field, sizeof(p->why->field), "%s", field);
+    at = (size_t)snprintf(p->why->message, sizeof(p->why->message), "%s: ", p->why->field);
     va_start(ap, fmt);
-    vsnprintf(p->why->message + at, sizeof p->why->message - at, fmt, ap);
+    vsnprintf(p->why->message + at, sizeof(p->why->message) - at, fmt, ap);
     va_end(ap);
     return ERR_bad_field;
 }
@@ -195,7 +195,7 @@ static enum err check_browser_settings(struct parse *p, const struct field *f, c
     size_t i;
 
     (void)f;
-    for (i = 0; i < sizeof absent / sizeof *absent; i++)
+    for (i = 0; i < sizeof(absent) / sizeof(*absent); i++)
         if (asks_for_something(cJSON_GetObjectItemCaseSensitive(v, absent[i].member)))
             return refuse(p, absent[i].name, "%s", absent[i].what);
     p->browser_settings = v;
@@ -250,7 +250,7 @@ static enum err check_member(struct parse *p, const cJSON *v)
 
     if (cJSON_IsNull(v))
         return ERR_ok;
-    for (i = 0; i < sizeof fields / sizeof *fields; i++) {
+    for (i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
         if (strcmp(fields[i].name, v->string))
             continue;
         if (!is_kind(v, fields[i].kind))
@@ -314,17 +314,17 @@ enum err create_request_parse(struct create_request *r, const struct create_boun
     const cJSON *v;
     enum err e = ERR_ok;
 
-    memset(r, 0, sizeof *r);
-    memset(why, 0, sizeof *why);
-    snprintf(r->profile, sizeof r->profile, "default");
+    memset(r, 0, sizeof(*r));
+    memset(why, 0, sizeof(*why));
+    snprintf(r->profile, sizeof(r->profile), "default");
     r->timeout_ms = bounds->timeout_ms;
     r->idle_ms = bounds->idle_ms;
     if (!is_blank(body, len)) {
-        root = json_parse(body, len, why->message, sizeof why->message);
+        root = json_parse(body, len, why->message, sizeof(why->message));
         if (!root)
             return ERR_bad_json;
         if (!cJSON_IsObject(root)) {
-            snprintf(why->message, sizeof why->message, "the body has to be an object");
+            snprintf(why->message, sizeof(why->message), "the body has to be an object");
             e = ERR_bad_json;
             goto cleanup;
         }

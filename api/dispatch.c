@@ -41,7 +41,7 @@ static const struct route routes[] = {
     {HTTP_METHOD_GET, "/connect", SCOPE_NONE, relay_cdp_on_connect},
     {HTTP_METHOD_GET, "/", SCOPE_NONE, pages_on_root},
 };
-#define ROUTES (sizeof routes / sizeof *routes)
+#define ROUTES (sizeof(routes) / sizeof(*routes))
 
 /* The key a client presents, wherever it put it; NULL if it has none. */
 static const char *presented_key(struct http_exchange *x)
@@ -82,7 +82,7 @@ static void refuse_path(struct http_exchange *x)
 {
     struct router_match match;
 
-    if (router_find(absent, sizeof absent / sizeof *absent, http_method(x), http_path(x), &match) ==
+    if (router_find(absent, sizeof(absent) / sizeof(*absent), http_method(x), http_path(x), &match) ==
         ERR_not_found) {
         http_reply_error(x, ERR_not_found, "there is no such path; /openapi.json lists those there are",
                          NULL);
@@ -96,13 +96,13 @@ static void refuse_method(struct http_exchange *x, const struct router_match *ma
 {
     char allow[64], message[128];
 
-    router_allow(match->methods, allow, sizeof allow);
+    router_allow(match->methods, allow, sizeof(allow));
     http_add_header(x, "Allow", allow);
     if (http_method(x) == HTTP_METHOD_OPTIONS) {
         http_reply(x, 204, NULL, "", 0);
         return;
     }
-    snprintf(message, sizeof message, "this path does not know %s, but %s", http_method_name(x), allow);
+    snprintf(message, sizeof(message), "this path does not know %s, but %s", http_method_name(x), allow);
     http_reply_error(x, ERR_method_not_allowed, message, NULL);
 }
 
@@ -113,7 +113,7 @@ static void refuse_key(struct http_exchange *x, enum err e, const char *key, enu
     char message[128];
 
     if (e == ERR_forbidden) {
-        snprintf(message, sizeof message, "the API key lacks the scope %s", scopes[need]);
+        snprintf(message, sizeof(message), "the API key lacks the scope %s", scopes[need]);
         http_reply_error(x, e, message, NULL);
         return;
     }

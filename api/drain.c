@@ -63,7 +63,7 @@ static void on_timer_drain(struct ev_loop *loop, ev_timer *t, int events)
 
 struct drain *drain_new(struct api *api)
 {
-    struct drain *d = mem_alloc(sizeof *d);
+    struct drain *d = mem_alloc(sizeof(*d));
 
     d->api = api;
     ev_prepare_init(&d->idle, on_loop_idle);

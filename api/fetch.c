@@ -80,7 +80,7 @@ static void finish(struct fetch_job *j, CURLcode result)
         curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
     if (result != CURLE_OK)
         log_warn("fetch_failed", "error=%s", curl_easy_strerror(result));
-    memset(&j->body, 0, sizeof j->body);
+    memset(&j->body, 0, sizeof(j->body));
     job_free(j);
     if (on_connect)
         on_connect(arg, fd);
@@ -140,7 +140,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t s, int what, void *arg, void
         return 0;
     }
     if (!w) {
-        w = mem_alloc(sizeof *w);
+        w = mem_alloc(sizeof(*w));
         w->fetch = f;
         ev_io_init(&w->io, on_socket_ready, s, 0);
         w->io.data = w;
@@ -177,7 +177,7 @@ static size_t on_curl_body(char *data, size_t size, size_t n, void *arg)
 
 struct fetch *fetch_new(struct ev_loop *loop)
 {
-    struct fetch *f = mem_alloc(sizeof *f);
+    struct fetch *f = mem_alloc(sizeof(*f));
 
     curl_global_init(CURL_GLOBAL_DEFAULT);
     f->loop = loop;
@@ -205,7 +205,7 @@ void fetch_free(struct fetch *f)
 
 static struct fetch_job *job_new(struct fetch *f, const char *url, long timeout_ms, void *arg)
 {
-    struct fetch_job *j = mem_alloc(sizeof *j);
+    struct fetch_job *j = mem_alloc(sizeof(*j));
 
     j->fetch = f;
     j->arg = arg;

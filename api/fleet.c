@@ -49,12 +49,12 @@ static void state_cleanup(struct fleet_state *s)
     free(s->workers);
     free(s->profiles);
     free(s->projects);
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
 }
 
 struct fleet *fleet_new(struct api *api)
 {
-    struct fleet *f = mem_alloc(sizeof *f);
+    struct fleet *f = mem_alloc(sizeof(*f));
 
     f->api = api;
     return f;
@@ -85,7 +85,7 @@ static void end_reading(struct fleet *f)
         state_cleanup(&f->last);
         f->last = f->now;
         f->last.read_ms = clock_mono_ms();
-        memset(&f->now, 0, sizeof f->now);
+        memset(&f->now, 0, sizeof(f->now));
     }
     while ((r = all)) {
         all = r->next;
@@ -124,7 +124,7 @@ static void on_workers(void *arg, const redisReply *reply)
     size_t i;
 
     if (is_list(f, reply)) {
-        s->workers = mem_alloc((reply->elements / 2 + 1) * sizeof *s->workers);
+        s->workers = mem_alloc((reply->elements / 2 + 1) * sizeof(*s->workers));
         for (i = 0; i + 1 < reply->elements && s->workers_n < FLEET_MAX; i += 2) {
             copy_name(s->workers[s->workers_n].id, redis_str(reply, i));
             s->workers[s->workers_n++].lease = redis_int(reply, i + 1, 0);
@@ -140,7 +140,7 @@ static void on_profiles(void *arg, const redisReply *reply)
     size_t i;
 
     if (is_list(f, reply)) {
-        s->profiles = mem_alloc((reply->elements + 1) * sizeof *s->profiles);
+        s->profiles = mem_alloc((reply->elements + 1) * sizeof(*s->profiles));
         for (i = 0; i < reply->elements && s->profiles_n < FLEET_MAX; i++)
             copy_name(s->profiles[s->profiles_n++].name, redis_str(reply, i));
     }
@@ -154,7 +154,7 @@ static void on_projects(void *arg, const redisReply *reply)
     size_t i;
 
     if (is_list(f, reply)) {
-        s->projects = mem_alloc((reply->elements + 1) * sizeof *s->projects);
+        s->projects = mem_alloc((reply->elements + 1) * sizeof(*s->projects));
         for (i = 0; i < reply->elements && s->projects_n < FLEET_MAX; i++)
             copy_name(s->projects[s->projects_n++].name, redis_str(reply, i));
     }
@@ -198,7 +198,7 @@ static void on_worker(void *arg, const redisReply *reply)
 
     free(q);
     if (is_list(f, reply)) {
-        snprintf(w->state, sizeof w->state, "%s", redis_str(reply, 0) ? redis_str(reply, 0) : "lost");
+        snprintf(w->state, sizeof(w->state), "%s", redis_str(reply, 0) ? redis_str(reply, 0) : "lost");
         w->gateway = text_at(reply, 1);
         w->driver = text_at(reply, 2);
         w->profiles = text_at(reply, 3);
@@ -261,7 +261,7 @@ static void on_project(void *arg, const redisReply *reply)
 
 static struct question *ask(struct fleet *f, size_t i)
 {
-    struct question *q = mem_alloc(sizeof *q);
+    struct question *q = mem_alloc(sizeof(*q));
 
     q->fleet = f;
     q->i = i;
@@ -301,7 +301,7 @@ void fleet_read(struct fleet *f, double max_age_ms, fleet_cb *cb, void *arg)
         cb(arg, &f->last);
         return;
     }
-    r = mem_alloc(sizeof *r);
+    r = mem_alloc(sizeof(*r));
     r->cb = cb;
     r->arg = arg;
     r->next = f->readers;
@@ -369,7 +369,7 @@ void fleet_print(const struct fleet_state *s, struct buf *out)
     for (i = 0; i < s->profiles_n; i++)
         add_profile(out, "berth_warm_browsers", s->profiles[i].name, s->profiles[i].warm);
     head(out, "berth_workers", "Workers by state.");
-    for (j = 0; j < sizeof states / sizeof *states; j++) {
+    for (j = 0; j < sizeof(states) / sizeof(*states); j++) {
         for (n = 0, i = 0; i < s->workers_n; i++)
             n += !strcmp(s->workers[i].state, states[j]);
         buf_addf(out, "berth_workers{state=\"%s\"} %d\n", states[j], n);

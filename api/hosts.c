@@ -40,7 +40,7 @@ static void add_names(struct buf *b, const char *list)
     while (*at) {
         size_t len = strcspn(at, ",");
 
-        snprintf(name, sizeof name, "%.*s", (int)len, at);
+        snprintf(name, sizeof(name), "%.*s", (int)len, at);
         if (n++)
             buf_adds(b, ",");
         buf_add_json_string(b, name);
@@ -54,7 +54,7 @@ static void add_names(struct buf *b, const char *list)
 static void add_info(struct buf *b, const char *info)
 {
     char err[96];
-    cJSON *v = info && *info ? json_parse(info, strlen(info), err, sizeof err) : NULL;
+    cJSON *v = info && *info ? json_parse(info, strlen(info), err, sizeof(err)) : NULL;
 
     if (v)
         buf_addf(b, ",\"info\":%s", info);
@@ -297,7 +297,7 @@ static void on_audit(struct call *c, const redisReply *reply)
         return;
     }
     next = redis_str(reply, 1);
-    snprintf(a->cursor, sizeof a->cursor, "%s", next ? next : "0");
+    snprintf(a->cursor, sizeof(a->cursor), "%s", next ? next : "0");
     a->checked += redis_int(reply, 2, 0);
     list = redis_array(reply, 3);
     for (i = 0; list && i < list->elements; i++) {

@@ -24,7 +24,7 @@ void links_add_ws_base(struct buf *out, const struct call *c)
 
 void links_view(const struct call *c, struct buf *base, struct session_view *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     out->secrets = auth_has(&c->who, SCOPE_CREATE);
     if (!strcmp(c->api->settings.connect, "relay")) {
         links_add_ws_base(base, c);

@@ -17,7 +17,7 @@ static size_t name_length(const char *host)
 static int is_local_name(const char *name, size_t len)
 {
     static const char suffix[] = ".localhost";
-    const size_t n = sizeof suffix - 1;
+    const size_t n = sizeof(suffix) - 1;
 
     if ((len == 9 && !strncasecmp(name, "localhost", 9)) || (len == 5 && !strncmp(name, "[::1]", 5)))
         return 1;

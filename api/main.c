@@ -89,7 +89,7 @@ static void on_signal_reload(struct ev_loop *loop, ev_signal *w, int events)
 
     (void)loop;
     (void)events;
-    if (auth_reload(api->auth, err, sizeof err))
+    if (auth_reload(api->auth, err, sizeof(err)))
         log_error("keys_kept", "error=%s", err);
     else
         log_info("keys_read", "keys=%zu", auth_count(api->auth));
@@ -203,7 +203,7 @@ static int hash_key(void)
 {
     char line[4096], digest[65];
 
-    if (!fgets(line, sizeof line, stdin)) {
+    if (!fgets(line, sizeof(line), stdin)) {
         fprintf(stderr, "berth-api: --hash-key reads the key from standard input\n");
         return 1;
     }
@@ -247,13 +247,13 @@ int main(int argc, char **argv)
 
     if (errand >= 0)
         return errand;
-    if (settings_load(&p.api.settings, SETTINGS_API, err, sizeof err)) {
+    if (settings_load(&p.api.settings, SETTINGS_API, err, sizeof(err))) {
         fprintf(stderr, "berth-api: %s\n", err);
         return 1;
     }
     (void)log_init("berth-api", p.api.settings.log_level, p.api.settings.log_format);
     raise_file_limit();
-    if (start(&p, err, sizeof err)) {
+    if (start(&p, err, sizeof(err))) {
         log_error("start_failed", "error=%s", err);
         stop(&p);
         return 1;

@@ -16,7 +16,7 @@
 
 static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                 0.25,   0.5,   1,      2.5,   5,    10,    30,   60};
-#define BOUNDS (sizeof bounds / sizeof *bounds)
+#define BOUNDS (sizeof(bounds) / sizeof(*bounds))
 
 struct histogram {
     uint64_t buckets[BOUNDS + 1]; /* not cumulated; the last is +Inf */
@@ -58,7 +58,7 @@ struct metrics {
 
 struct metrics *metrics_new(void)
 {
-    struct metrics *m = mem_alloc(sizeof *m);
+    struct metrics *m = mem_alloc(sizeof(*m));
 
     m->started_ms = clock_wall_ms();
     return m;
@@ -94,7 +94,7 @@ void metrics_request(struct metrics *m, const char *route, const char *method, i
             !strcmp(m->requests[i].method, method))
             break;
     if (i == m->requests_n) {
-        m->requests = mem_realloc(m->requests, ++m->requests_n * sizeof *m->requests);
+        m->requests = mem_realloc(m->requests, ++m->requests_n * sizeof(*m->requests));
         m->requests[i] = (struct request_count){route, method, status, 0};
     }
     m->requests[i].n++;
@@ -102,8 +102,8 @@ void metrics_request(struct metrics *m, const char *route, const char *method, i
         if (!strcmp(m->routes[i].route, route) && !strcmp(m->routes[i].method, method))
             break;
     if (i == m->routes_n) {
-        m->routes = mem_realloc(m->routes, ++m->routes_n * sizeof *m->routes);
-        memset(&m->routes[i], 0, sizeof m->routes[i]);
+        m->routes = mem_realloc(m->routes, ++m->routes_n * sizeof(*m->routes));
+        memset(&m->routes[i], 0, sizeof(m->routes[i]));
         m->routes[i].route = route;
         m->routes[i].method = method;
     }
@@ -118,7 +118,7 @@ void metrics_create(struct metrics *m, const char *result, const char *how, doub
         if (!strcmp(m->creates[i].result, result))
             break;
     if (i == m->creates_n) {
-        m->creates = mem_realloc(m->creates, ++m->creates_n * sizeof *m->creates);
+        m->creates = mem_realloc(m->creates, ++m->creates_n * sizeof(*m->creates));
         m->creates[i] = (struct create_count){result, 0};
     }
     m->creates[i].n++;
@@ -195,7 +195,7 @@ static void print_requests(const struct metrics *m, struct buf *out)
                  (unsigned long long)m->requests[i].n);
     head(out, "berth_http_request_duration_seconds", "histogram", "From a request's last byte to its reply.");
     for (i = 0; i < m->routes_n; i++) {
-        snprintf(labels, sizeof labels, "route=\"%s\",method=\"%s\",", m->routes[i].route,
+        snprintf(labels, sizeof(labels), "route=\"%s\",method=\"%s\",", m->routes[i].route,
                  m->routes[i].method);
         print_histogram(out, "berth_http_request_duration_seconds", labels, &m->routes[i].times);
     }
@@ -213,7 +213,7 @@ static void print_creates(const struct metrics *m, struct buf *out)
     head(out, "berth_create_duration_seconds", "histogram",
          "From a create's last byte to its reply, by how it was served.");
     for (i = 0; i < HOWS; i++) {
-        snprintf(labels, sizeof labels, "start=\"%s\",", how_names[i]);
+        snprintf(labels, sizeof(labels), "start=\"%s\",", how_names[i]);
         print_histogram(out, "berth_create_duration_seconds", labels, &m->create_times[i]);
     }
 }

@@ -221,14 +221,14 @@ static void on_gateway_connected(void *arg, int fd)
 /* Takes the exchange over from the call, which ends here. */
 static void link_begin(struct call *c, const struct session *s, int ends_session)
 {
-    struct link *l = mem_alloc(sizeof *l);
+    struct link *l = mem_alloc(sizeof(*l));
     char host[256];
 
     l->api = c->api;
     l->x = c->x;
     l->fd = -1;
     l->ends_session = ends_session;
-    snprintf(l->session, sizeof l->session, "%s", s->id);
+    snprintf(l->session, sizeof(l->session), "%s", s->id);
     l->path = mem_printf("/s/%s", s->secret);
     ev_io_init(&l->io, on_gateway_ready, -1, 0);
     l->io.data = l;
@@ -239,7 +239,7 @@ static void link_begin(struct call *c, const struct session *s, int ends_session
         l->next->prev = l;
     c->api->links = l;
     http_set_user(l->x, l, on_client_gone);
-    if (links_gateway_address(s->gateway, host, sizeof host, &l->port)) {
+    if (links_gateway_address(s->gateway, host, sizeof(host), &l->port)) {
         fail(l, ERR_bad_gateway, "the worker's gateway speaks TLS only: connect to it directly");
     } else {
         l->host = mem_strdup(host);
@@ -329,7 +329,7 @@ static int add_seconds(struct call *c, struct buf *body, const char *parameter, 
         return 0;
     v = strtod(text, &end);
     if (!*text || *end || !isfinite(v)) {
-        snprintf(message, sizeof message, "%s: has to be a number", parameter);
+        snprintf(message, sizeof(message), "%s: has to be a number", parameter);
         call_error_field(c, ERR_bad_query, parameter, message);
         return -1;
     }

@@ -32,14 +32,14 @@ enum err router_find(const struct route *routes, size_t n, enum http_method meth
     char id[KEYS_ID_MAX + 1];
     size_t i;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     for (i = 0; i < n; i++) {
         if (!fits(routes[i].pattern, path, id))
             continue;
         out->methods |= 1u << routes[i].method;
         if (routes[i].method == wanted && !out->route) {
             out->route = &routes[i];
-            memcpy(out->id, id, sizeof id);
+            memcpy(out->id, id, sizeof(id));
         }
     }
     if (out->route)
@@ -60,7 +60,7 @@ void router_allow(unsigned methods, char *out, size_t n)
     methods |= 1u << HTTP_METHOD_OPTIONS;
     if (methods >> HTTP_METHOD_GET & 1u)
         methods |= 1u << HTTP_METHOD_HEAD;
-    for (i = 0; i < sizeof names / sizeof *names; i++)
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (methods >> i & 1u && at < n)
             at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "", names[i]);
 }

@@ -63,7 +63,7 @@ static void on_pages(void *arg, int status, const char *body, size_t len)
     struct debug *d = c->data;
     struct buf json = {0};
     char err[96];
-    cJSON *list = status == 200 ? json_parse(body, len, err, sizeof err) : NULL;
+    cJSON *list = status == 200 ? json_parse(body, len, err, sizeof(err)) : NULL;
 
     if (c->x) {
         buf_adds(&json, "{\"debuggerUrl\":");
@@ -82,7 +82,7 @@ static void on_pages(void *arg, int status, const char *body, size_t len)
 
 static void on_debug_get(struct call *c, const redisReply *reply)
 {
-    struct debug *d = mem_alloc(sizeof *d);
+    struct debug *d = mem_alloc(sizeof(*d));
     struct buf base = {0}, url = {0};
     enum err e = redis_code(reply);
     struct session_view view;

@@ -20,7 +20,7 @@ void session_filter_cleanup(struct session_filter *f)
     }
     free(f->value);
     free(f->status);
-    memset(f, 0, sizeof *f);
+    memset(f, 0, sizeof(*f));
 }
 
 int session_filter_status(struct session_filter *f, const char *status)
@@ -38,7 +38,7 @@ int session_filter_status(struct session_filter *f, const char *status)
 
     if (f->states_n)
         return -1;
-    for (i = 0; i < sizeof known / sizeof *known; i++) {
+    for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (strcmp(known[i].status, status))
             continue;
         for (n = 0; n < SESSION_FILTER_STATES && known[i].states[n]; n++)
@@ -57,7 +57,7 @@ int session_filter_state(struct session_filter *f, const char *state)
 
     if (f->states_n)
         return -1;
-    for (i = 0; i < sizeof known / sizeof *known; i++)
+    for (i = 0; i < sizeof(known) / sizeof(*known); i++)
         if (!strcmp(known[i], state)) {
             f->states[f->states_n++] = known[i];
             return 0;
@@ -92,9 +92,9 @@ int session_filter_query(struct session_filter *f, const char *q)
 {
     static const char start[] = "user_metadata";
 
-    if (f->path_n || strncmp(q, start, sizeof start - 1))
+    if (f->path_n || strncmp(q, start, sizeof(start) - 1))
         return -1;
-    q += sizeof start - 1;
+    q += sizeof(start) - 1;
     while (*q == '[' && f->path_n < SESSION_FILTER_PATH) {
         q++;
         f->path[f->path_n] = read_quoted(&q);
@@ -163,7 +163,7 @@ int session_filter_shows(const struct session_filter *f, const struct session *s
         return 0;
     if (!f->path_n && !f->tags_n)
         return 1;
-    meta = json_parse(s->meta, strlen(s->meta), err, sizeof err);
+    meta = json_parse(s->meta, strlen(s->meta), err, sizeof(err));
     shows = meta && meta_agrees(f, meta);
     cJSON_Delete(meta);
     return shows;

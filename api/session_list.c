@@ -51,7 +51,7 @@ static int refuse_query(struct call *c, const char *name, const char *what)
 {
     char message[160];
 
-    snprintf(message, sizeof message, "%s: %s", name, what);
+    snprintf(message, sizeof(message), "%s: %s", name, what);
     call_error_field(c, ERR_bad_query, name, message);
     return -1;
 }
@@ -66,9 +66,9 @@ static int read_tags(struct call *c, struct list *l)
     for (; at; at = strchr(at, '&')) {
         at++;
         len = strcspn(at, "=&#");
-        if (strncmp(at, "tag.", 4) || len >= sizeof name)
+        if (strncmp(at, "tag.", 4) || len >= sizeof(name))
             continue;
-        snprintf(name, sizeof name, "%.*s", (int)len, at);
+        snprintf(name, sizeof(name), "%.*s", (int)len, at);
         value = http_query(c->x, name);
         if (!value || session_filter_tag(&l->filter, name + 4, value))
             return refuse_query(c, "tag",
@@ -102,14 +102,14 @@ static int read_cursor(struct call *c, struct list *l)
         return 0;
     first = strchr(text, '~');
     second = first ? strchr(first + 1, '~') : NULL;
-    if (!second || first - text > KEYS_ID_MAX || strlen(second + 1) >= sizeof l->cursor)
+    if (!second || first - text > KEYS_ID_MAX || strlen(second + 1) >= sizeof(l->cursor))
         return refuse_query(c, "cursor", "is not one of ours");
-    snprintf(l->wanted, sizeof l->wanted, "%.*s", (int)(first - text), text);
+    snprintf(l->wanted, sizeof(l->wanted), "%.*s", (int)(first - text), text);
     stage = strtol(first + 1, &end, 10);
     if (!keys_is_name(l->wanted) || end != second || stage < 0 || stage > l->filter.states_n)
         return refuse_query(c, "cursor", "is not one of ours");
     l->stage = (int)stage;
-    snprintf(l->cursor, sizeof l->cursor, "%s", second + 1);
+    snprintf(l->cursor, sizeof(l->cursor), "%s", second + 1);
     return 0;
 }
 
@@ -200,7 +200,7 @@ static void on_slice(struct call *c, const redisReply *reply)
     take_slice(l, redis_array(reply, 2));
     next = redis_str(reply, 1);
     if (next && *next)
-        snprintf(l->cursor, sizeof l->cursor, "%s", next);
+        snprintf(l->cursor, sizeof(l->cursor), "%s", next);
     else
         move_on(l);
     l->slices++;
@@ -222,7 +222,7 @@ static void step(struct call *c)
      * is exact. */
     if (count > SLICE)
         count = SLICE;
-    snprintf(number, sizeof number, "%ld", count);
+    snprintf(number, sizeof(number), "%ld", count);
     CALL_SCRIPT(c, on_slice, SCRIPT_list, l->projects[l->project],
                 l->filter.states_n ? l->filter.states[l->stage] : "", l->cursor, number);
 }
@@ -236,7 +236,7 @@ static void begin(struct call *c)
 {
     struct list *l = c->data;
 
-    qsort(l->projects, l->projects_n, sizeof *l->projects, compare_names);
+    qsort(l->projects, l->projects_n, sizeof(*l->projects), compare_names);
     while (*l->wanted && l->project < l->projects_n && strcmp(l->projects[l->project], l->wanted) < 0)
         l->project++;
     if (l->project < l->projects_n && *l->wanted && strcmp(l->projects[l->project], l->wanted)) {
@@ -261,7 +261,7 @@ static void on_projects(void *arg, const redisReply *reply)
     if (c->x && (!reply || reply->type != REDIS_REPLY_ARRAY)) {
         call_error(c, ERR_redis_unavailable, NULL, NULL);
     } else if (c->x) {
-        l->projects = mem_alloc((reply->elements + 1) * sizeof *l->projects);
+        l->projects = mem_alloc((reply->elements + 1) * sizeof(*l->projects));
         for (i = 0; i < reply->elements; i++)
             if (reply->element[i]->str && keys_is_name(reply->element[i]->str))
                 add_project(l, reply->element[i]->str);
@@ -272,7 +272,7 @@ static void on_projects(void *arg, const redisReply *reply)
 
 void session_list_on_get(struct call *c)
 {
-    struct list *l = mem_alloc(sizeof *l);
+    struct list *l = mem_alloc(sizeof(*l));
     const char *named = http_query(c->x, "projectId");
     char key[KEYS_MAX];
 
@@ -295,7 +295,7 @@ void session_list_on_get(struct call *c)
         refuse_query(c, "projectId", "has to be 1 to 64 of A-Z a-z 0-9 . _ -");
         return;
     }
-    l->projects = mem_alloc(sizeof *l->projects);
+    l->projects = mem_alloc(sizeof(*l->projects));
     add_project(l, named && *named ? named : c->who.project);
     begin(c);
 }

@@ -12,7 +12,7 @@ void session_read(const redisReply *flat, struct session *out)
 {
     size_t i;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
 #define F(name) out->name = "";
     SESSION_TEXTS(F)
 #undef F
@@ -59,7 +59,7 @@ const char *session_status(const struct session *s)
         return "PENDING";
     if (session_is(s, "running"))
         return "RUNNING";
-    for (i = 0; i < sizeof ends / sizeof *ends; i++)
+    for (i = 0; i < sizeof(ends) / sizeof(*ends); i++)
         if (!strcmp(ends[i].reason, s->reason))
             return ends[i].status;
     return "COMPLETED";
@@ -102,7 +102,7 @@ static long long latest(const struct session *s)
     long long at = s->created;
     size_t i;
 
-    for (i = 0; i < sizeof times / sizeof *times; i++)
+    for (i = 0; i < sizeof(times) / sizeof(*times); i++)
         if (times[i] > at)
             at = times[i];
     return at;
@@ -136,7 +136,7 @@ static void add_urls(struct buf *b, const struct session *s, const struct sessio
 
     session_add_connect_url(&url, s, v);
     if (url.len) {
-        for (i = 0; i < sizeof names / sizeof *names; i++)
+        for (i = 0; i < sizeof(names) / sizeof(*names); i++)
             add_text(b, names[i], url.data);
         if (!v->relay)
             session_add_gateway_http(&http, s);
@@ -162,7 +162,7 @@ static void add_meta(struct buf *b, const struct session *s)
 static void add_timings(struct buf *b, const struct session *s)
 {
     char err[96];
-    cJSON *v = *s->timings ? json_parse(s->timings, strlen(s->timings), err, sizeof err) : NULL;
+    cJSON *v = *s->timings ? json_parse(s->timings, strlen(s->timings), err, sizeof(err)) : NULL;
 
     if (cJSON_IsObject(v)) {
         buf_adds(b, ",\"launchTimings\":");
@@ -225,7 +225,7 @@ void session_add_events(struct buf *out, const struct session *s)
     size_t i;
 
     buf_adds(out, "[");
-    for (i = 0; i < sizeof seen / sizeof *seen; i++) {
+    for (i = 0; i < sizeof(seen) / sizeof(*seen); i++) {
         if (!seen[i].at)
             continue;
         buf_addf(out, "%s{\"state\":\"%s\"", n++ ? "," : "", seen[i].state);

@@ -87,7 +87,7 @@ static void on_poll_gone(struct call *c)
 static int is_news(struct poll *p, const struct session *s)
 {
     if (!*p->seen)
-        snprintf(p->seen, sizeof p->seen, "%s", s->state);
+        snprintf(p->seen, sizeof(p->seen), "%s", s->state);
     return strcmp(p->seen, s->state) || session_is(s, "ended");
 }
 
@@ -159,7 +159,7 @@ static void on_get(struct call *c, const redisReply *reply)
 
 void sessions_on_get(struct call *c)
 {
-    struct poll *p = mem_alloc(sizeof *p);
+    struct poll *p = mem_alloc(sizeof(*p));
     const char *seen = http_query(c->x, "state");
 
     p->api = c->api;
@@ -170,7 +170,7 @@ void sessions_on_get(struct call *c)
     c->on_gone = on_poll_gone;
     c->on_drain = on_poll_drain;
     if (seen)
-        snprintf(p->seen, sizeof p->seen, "%s", seen);
+        snprintf(p->seen, sizeof(p->seen), "%s", seen);
     if (call_query_seconds(c, "wait", POLL_MAX_S, &p->wait_ms) || !may_exist(c))
         return;
     CALL_SCRIPT(c, on_get, SCRIPT_get, c->id, auth_reach(&c->who));
@@ -216,7 +216,7 @@ static int check_update(struct call *c)
     size_t len;
     const char *body = http_body(c->x, &len), *project = NULL;
     char why[160];
-    cJSON *root = json_parse(body, len, why, sizeof why);
+    cJSON *root = json_parse(body, len, why, sizeof(why));
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(root, "status");
     const cJSON *named = cJSON_GetObjectItemCaseSensitive(root, "projectId");
     int rc = -1;

@@ -52,7 +52,7 @@ static void sweep(struct sweeper *s)
 {
     char lease[24];
 
-    snprintf(lease, sizeof lease, "%ld", s->api->settings.lease);
+    snprintf(lease, sizeof(lease), "%ld", s->api->settings.lease);
     s->began_ms = clock_mono_ms();
     redis_script(s->api->redis, on_swept, s, SCRIPT_sweep, lease, SLICE, s->api->settings.placement, NULL);
 }
@@ -71,7 +71,7 @@ static void on_timer_sweep(struct ev_loop *loop, ev_timer *t, int events)
 
 struct sweeper *sweeper_new(struct api *api)
 {
-    struct sweeper *s = mem_alloc(sizeof *s);
+    struct sweeper *s = mem_alloc(sizeof(*s));
 
     s->api = api;
     ev_timer_init(&s->timer, on_timer_sweep, 0, 0);

@@ -56,11 +56,11 @@ static size_t slot_of(const struct waits *w, const char *session)
 
 struct waits *waits_new(struct api *api)
 {
-    struct waits *w = mem_alloc(sizeof *w);
+    struct waits *w = mem_alloc(sizeof(*w));
 
     w->api = api;
     w->size = FIRST_SLOTS;
-    w->slots = mem_alloc(w->size * sizeof *w->slots);
+    w->slots = mem_alloc(w->size * sizeof(*w->slots));
     return w;
 }
 
@@ -98,7 +98,7 @@ static void grow(struct waits *w)
     size_t old_size = w->size, i, at;
 
     w->size *= 2;
-    w->slots = mem_alloc(w->size * sizeof *w->slots);
+    w->slots = mem_alloc(w->size * sizeof(*w->slots));
     for (i = 0; i < old_size; i++)
         while ((e = old[i])) {
             old[i] = e->chain;
@@ -203,7 +203,7 @@ void waits_kick(struct waits *w)
 
 static struct entry *entry_new(struct waits *w, const char *session)
 {
-    struct entry *e = mem_alloc(sizeof *e);
+    struct entry *e = mem_alloc(sizeof(*e));
     char channel[KEYS_MAX];
     size_t at;
 
@@ -212,7 +212,7 @@ static struct entry *entry_new(struct waits *w, const char *session)
     at = slot_of(w, session);
     e->waits = w;
     e->chain = w->slots[at];
-    strncpy(e->session, session, sizeof e->session - 1);
+    strncpy(e->session, session, sizeof(e->session) - 1);
     w->slots[at] = e;
     w->used++;
     ev_timer_init(&e->timer, on_timer_look, 0, 0);
@@ -225,7 +225,7 @@ static struct entry *entry_new(struct waits *w, const char *session)
 struct waiter *wait_add(struct waits *w, const char *session, wait_look_fn *cb, void *arg)
 {
     struct entry *e = find(w, session);
-    struct waiter *one = mem_alloc(sizeof *one);
+    struct waiter *one = mem_alloc(sizeof(*one));
 
     if (!e)
         e = entry_new(w, session);

@@ -83,7 +83,7 @@ static void client_end(struct cdp_client *c, const char *why)
         return;
     client_disconnect(c);
     c->state = CLIENT_ENDING;
-    snprintf(c->why, sizeof c->why, "%s", why);
+    snprintf(c->why, sizeof(c->why), "%s", why);
     ev_timer_start(c->loop, &c->ending);
 }
 
@@ -261,7 +261,7 @@ static void on_handshake_done(void *arg, const struct cdp_http_reply *reply, con
     c->fd = *reply->fd;
     *reply->fd = -1;
     c->rest = *reply->body;
-    memset(reply->body, 0, sizeof *reply->body);
+    memset(reply->body, 0, sizeof(*reply->body));
     c->state = CLIENT_OPEN;
     ev_io_init(&c->readable, on_socket_readable, c->fd, EV_READ);
     ev_io_init(&c->writable, on_socket_writable, c->fd, EV_WRITE);
@@ -281,18 +281,18 @@ static void on_handshake_done(void *arg, const struct cdp_http_reply *reply, con
 struct cdp_client *cdp_client_new(struct ev_loop *loop, int fd, const char *ws_path, int limit_ms,
                                   const struct cdp_client_events *events)
 {
-    struct cdp_client *c = mem_alloc(sizeof *c);
+    struct cdp_client *c = mem_alloc(sizeof(*c));
     struct buf request = {0};
     unsigned char nonce[16];
 
     c->loop = loop;
     c->events = *events;
     c->fd = -1;
-    if (RAND_bytes(nonce, sizeof nonce) != 1 ||
+    if (RAND_bytes(nonce, sizeof(nonce)) != 1 ||
         wslay_event_context_client_init(&c->ws, &ws_callbacks, c) != 0)
         log_fatal("cdp_client_setup", "error=%s", "no memory or no randomness");
     wslay_event_config_set_max_recv_msg_length(c->ws, CDP_CLIENT_MESSAGE_MAX);
-    EVP_EncodeBlock((unsigned char *)c->key, nonce, sizeof nonce);
+    EVP_EncodeBlock((unsigned char *)c->key, nonce, sizeof(nonce));
     ev_timer_init(&c->ending, on_ending_timer, 0., 0.);
     c->ending.data = c;
     ev_io_init(&c->readable, on_socket_readable, -1, EV_READ);
@@ -315,7 +315,7 @@ void cdp_client_free(struct cdp_client *c)
 void cdp_client_call(struct cdp_client *c, const char *session, const char *method, cJSON *params,
                      cdp_client_reply_cb *cb, void *arg)
 {
-    struct call *call = mem_alloc(sizeof *call);
+    struct call *call = mem_alloc(sizeof(*call));
     cJSON *message = cJSON_CreateObject();
     char *text;
 

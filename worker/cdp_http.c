@@ -87,7 +87,7 @@ static int on_parser_field(llhttp_t *p, const char *at, size_t len)
 {
     struct cdp_http *h = p->data;
 
-    append_bounded(h->name, sizeof h->name, at, len);
+    append_bounded(h->name, sizeof(h->name), at, len);
     return 0;
 }
 
@@ -95,7 +95,7 @@ static int on_parser_value(llhttp_t *p, const char *at, size_t len)
 {
     struct cdp_http *h = p->data;
 
-    append_bounded(h->value, sizeof h->value, at, len);
+    append_bounded(h->value, sizeof(h->value), at, len);
     return 0;
 }
 
@@ -104,8 +104,8 @@ static int on_parser_value_complete(llhttp_t *p)
     struct cdp_http *h = p->data;
 
     if (!strcasecmp(h->name, "content-type"))
-        memcpy(h->type, h->value, sizeof h->type);
-    else if (!strcasecmp(h->name, "sec-websocket-accept") && strlen(h->value) < sizeof h->accept)
+        memcpy(h->type, h->value, sizeof(h->type));
+    else if (!strcasecmp(h->name, "sec-websocket-accept") && strlen(h->value) < sizeof(h->accept))
         strcpy(h->accept, h->value);
     h->name[0] = h->value[0] = 0;
     return 0;
@@ -180,7 +180,7 @@ static void on_socket_readable(struct ev_loop *loop, ev_io *w, int events)
 {
     struct cdp_http *h = w->data;
     char chunk[16 * 1024];
-    ssize_t n = recv(h->fd, chunk, sizeof chunk, 0);
+    ssize_t n = recv(h->fd, chunk, sizeof(chunk), 0);
 
     (void)loop, (void)events;
     if (n > 0) {
@@ -201,7 +201,7 @@ static void on_socket_writable(struct ev_loop *loop, ev_io *w, int events)
     struct cdp_http *h = w->data;
     ssize_t n;
     int error = 0;
-    socklen_t len = sizeof error;
+    socklen_t len = sizeof(error);
 
     (void)events;
     if (getsockopt(h->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error) {
@@ -233,12 +233,12 @@ struct cdp_http *
 cdp_http_start(struct ev_loop *loop, int fd, struct buf *request, int limit_ms,
                void (*on_done)(void *arg, const struct cdp_http_reply *reply, const char *why), void *arg)
 {
-    struct cdp_http *h = mem_alloc(sizeof *h);
+    struct cdp_http *h = mem_alloc(sizeof(*h));
 
     h->loop = loop;
     h->fd = fd;
     h->request = *request;
-    memset(request, 0, sizeof *request);
+    memset(request, 0, sizeof(*request));
     h->on_done = on_done;
     h->arg = arg;
     llhttp_init(&h->parser, HTTP_RESPONSE, &parser_settings);

@@ -207,12 +207,12 @@ static char *url_make(const char *public_url, const char *listen, int port)
 
 struct gateway *gateway_new(const struct gateway_config *config, char *err, unsigned errlen)
 {
-    struct gateway *g = mem_alloc(sizeof *g);
+    struct gateway *g = mem_alloc(sizeof(*g));
     struct http_server_config server = {.limits = limits, .on_request = on_server_request, .arg = g};
 
     g->config = *config;
     g->config.listen = g->config.public_url = NULL; /* the caller's, and no longer needed */
-    g->berths = mem_alloc(sizeof *g->berths * (size_t)config->berths);
+    g->berths = mem_alloc(sizeof(*g->berths) * (size_t)config->berths);
     for (int i = 0; i < config->berths; i++) {
         g->berths[i].gateway = g;
         g->berths[i].index = i;

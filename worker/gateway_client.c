@@ -67,7 +67,7 @@ client_new(struct gateway_berth *b, struct http_exchange *x, struct buf *request
            void (*on_done)(void *arg, const struct cdp_http_reply *reply, const char *why))
 {
     const struct gateway_config *config = &b->gateway->config;
-    struct gateway_client *c = mem_alloc(sizeof *c);
+    struct gateway_client *c = mem_alloc(sizeof(*c));
     struct driver *driver = NULL;
     const struct driver_ops *ops;
     int fd = -1;
@@ -75,7 +75,7 @@ client_new(struct gateway_berth *b, struct http_exchange *x, struct buf *request
     c->berth = b;
     c->exchange = x;
     c->since = ev_now(config->loop);
-    snprintf(c->peer, sizeof c->peer, "%s", http_peer(x));
+    snprintf(c->peer, sizeof(c->peer), "%s", http_peer(x));
     c->next = b->list;
     if (c->next)
         c->next->prev = c;
@@ -147,7 +147,7 @@ static void client_relay(struct gateway_client *c, const struct cdp_http_reply *
     char request[72];
 
     *reply->fd = -1;
-    snprintf(request, sizeof request, "%s", http_request_id(c->exchange));
+    snprintf(request, sizeof(request), "%s", http_request_id(c->exchange));
     http_upgrade(c->exchange, &config.client, &early);
     c->exchange = NULL;
     c->relay = gateway_relay_new(g->hub, &config);

@@ -67,7 +67,7 @@ void gateway_hub_park(struct gateway_hub *hub, struct gateway_relay *r)
 
 struct gateway_hub *gateway_hub_new(struct ev_loop *loop, long ping_ms, struct gateway_stats *stats)
 {
-    struct gateway_hub *hub = mem_alloc(sizeof *hub);
+    struct gateway_hub *hub = mem_alloc(sizeof(*hub));
 
     hub->loop = loop;
     hub->stats = stats;

@@ -107,7 +107,7 @@ static int boundary_insert(struct gateway_relay *r)
         r->close_due = r->ping_due = 0;
         browser_drop(r);
     } else if (r->ping_due && !r->browser_closing) {
-        ws_add_control(&frame, WS_OP_PING, PING_TEXT, sizeof PING_TEXT - 1, 0);
+        ws_add_control(&frame, WS_OP_PING, PING_TEXT, sizeof(PING_TEXT) - 1, 0);
         r->ping_due = 0;
         r->pinged = 1;
     }
@@ -294,7 +294,7 @@ static int control_take(struct gateway_relay *r, const uint8_t *frame, size_t le
     size_t n = control_payload(frame, len, payload);
 
     if ((frame[0] & 0x0f) == WS_OP_PONG)
-        return n == sizeof PING_TEXT - 1 && !memcmp(payload, PING_TEXT, n);
+        return n == sizeof(PING_TEXT) - 1 && !memcmp(payload, PING_TEXT, n);
     r->client_closing = 1;
     r->close_code = n >= 2 ? payload[0] << 8 | payload[1] : WS_CLOSE_NORMAL;
     if (r->close_code < 1000 || (r->close_code >= 1004 && r->close_code <= 1006) || r->close_code > 4999)
@@ -421,14 +421,14 @@ static void socket_setup(const struct gateway_relay *r)
     /* A second guard, for a peer that has gone while bytes are on the way to it; the pings are the first. */
     unsigned limit_ms = (unsigned)r->hub->ping_ms * 4;
 
-    setsockopt(r->client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(r->browser, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(r->client, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
+    setsockopt(r->client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(r->browser, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(r->client, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms));
 }
 
 struct gateway_relay *gateway_relay_new(struct gateway_hub *hub, const struct gateway_relay_config *config)
 {
-    struct gateway_relay *r = mem_alloc(sizeof *r);
+    struct gateway_relay *r = mem_alloc(sizeof(*r));
 
     r->hub = hub;
     r->client = config->client;

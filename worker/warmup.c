@@ -224,13 +224,13 @@ static void on_step_reply(void *arg, const cJSON *result, const char *error)
     int taken;
 
     if (error) {
-        snprintf(why, sizeof why, "warm-up: %s: %s", w->step->method, error);
+        snprintf(why, sizeof(why), "warm-up: %s: %s", w->step->method, error);
         warmup_finish(w, -1, why);
         return;
     }
     taken = w->step->take ? w->step->take(w, result) : 0;
     if (taken < 0) {
-        snprintf(why, sizeof why, "warm-up: %s: the answer lacks something", w->step->method);
+        snprintf(why, sizeof(why), "warm-up: %s: the answer lacks something", w->step->method);
         warmup_finish(w, -1, why);
     } else if (taken == 0) {
         step_next(w);
@@ -260,7 +260,7 @@ static void on_client_close(void *arg, const char *why)
 {
     char text[160];
 
-    snprintf(text, sizeof text, "warm-up: %s", why);
+    snprintf(text, sizeof(text), "warm-up: %s", why);
     warmup_finish(arg, -1, text);
 }
 
@@ -270,7 +270,7 @@ static void on_limit_timer(struct ev_loop *loop, ev_timer *t, int events)
     char why[160];
 
     (void)loop, (void)events;
-    snprintf(why, sizeof why, "warm-up: no answer to %s in time",
+    snprintf(why, sizeof(why), "warm-up: no answer to %s in time",
              w->step ? w->step->method : "the handshake");
     warmup_finish(w, -1, why);
 }
@@ -278,7 +278,7 @@ static void on_limit_timer(struct ev_loop *loop, ev_timer *t, int events)
 struct warmup *warmup_start(struct ev_loop *loop, int fd, const char *ws_path, int limit_ms,
                             void (*on_done)(void *arg, int result, const char *why), void *arg)
 {
-    struct warmup *w = mem_alloc(sizeof *w);
+    struct warmup *w = mem_alloc(sizeof(*w));
     struct cdp_client_events events = {on_client_open, on_client_event, on_client_close, w};
 
     w->loop = loop;

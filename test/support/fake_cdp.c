@@ -30,7 +30,7 @@ void fake_cdp_init(struct fake_cdp *c)
 {
     int fds[2];
 
-    memset(c, 0, sizeof *c);
+    memset(c, 0, sizeof(*c));
     c->loop = ev_loop_new(EVFLAG_AUTO);
     ev_timer_init(&c->guard, on_guard_timer, 0.005, 0.005);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
@@ -67,7 +67,7 @@ static int read_more(struct fake_cdp *c)
     char chunk[65536];
     ssize_t n;
 
-    while ((n = recv(c->fd, chunk, sizeof chunk, 0)) > 0)
+    while ((n = recv(c->fd, chunk, sizeof(chunk), 0)) > 0)
         buf_add(&c->in, chunk, (size_t)n);
     return n < 0 && errno == EAGAIN;
 }

@@ -39,7 +39,7 @@ static int driver_connect(struct driver *d, int berth)
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (d->fixture->browser_sndbuf)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &d->fixture->browser_sndbuf, sizeof(int));
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0 && errno != EINPROGRESS) {
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno != EINPROGRESS) {
         close(fd);
         return -1;
     }
@@ -83,7 +83,7 @@ static void on_guard_timer(struct ev_loop *loop, ev_timer *w, int events)
 void gateway_fixture_init(struct gateway_fixture *f, long ping_ms, const char *public_url)
 {
     struct sockaddr_in a = {.sin_family = AF_INET};
-    socklen_t len = sizeof a;
+    socklen_t len = sizeof(a);
     char err[200] = "";
     struct gateway_config config = {
         .listen = "127.0.0.1:0",
@@ -94,16 +94,16 @@ void gateway_fixture_init(struct gateway_fixture *f, long ping_ms, const char *p
         .events = {on_clients, on_activity, f},
     };
 
-    memset(f, 0, sizeof *f);
+    memset(f, 0, sizeof(*f));
     f->loop = config.loop = ev_loop_new(EVFLAG_AUTO);
     ev_timer_init(&f->guard, on_guard_timer, 0.005, 0.005);
     f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(bind(f->listener, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(bind(f->listener, (struct sockaddr *)&a, sizeof(a)), 0);
     assert_int_equal(listen(f->listener, 512), 0);
     getsockname(f->listener, (struct sockaddr *)&a, &len);
     f->browser_port = ntohs(a.sin_port);
-    f->gateway = gateway_new(&config, err, sizeof err);
+    f->gateway = gateway_new(&config, err, sizeof(err));
     if (!f->gateway)
         fail_msg("%s", err);
     f->port = public_url ? 0 : atoi(strrchr(gateway_url(f->gateway), ':') + 1);
@@ -142,8 +142,8 @@ int gateway_fixture_connect(struct gateway_fixture *f, const char *text, int rcv
 
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (rcvbuf)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
-    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     gateway_fixture_write(f, fd, text, strlen(text));
     return fd;
@@ -163,7 +163,7 @@ int gateway_fixture_read(int fd, struct buf *in)
     char chunk[65536];
     ssize_t n;
 
-    while ((n = recv(fd, chunk, sizeof chunk, 0)) > 0)
+    while ((n = recv(fd, chunk, sizeof(chunk), 0)) > 0)
         buf_add(in, chunk, (size_t)n);
     return n < 0 && errno == EAGAIN;
 }
@@ -224,9 +224,9 @@ struct gateway_pair gateway_fixture_pair(struct gateway_fixture *f, const char *
     p.client = gateway_fixture_connect(f, request.data, rcvbuf);
     p.browser = gateway_fixture_accept(f, &in);
     buf_cleanup(&in);
-    gateway_fixture_write(f, p.browser, answer, sizeof answer - 1);
-    gateway_fixture_expect(f, p.client, &in, sizeof answer - 1);
-    assert_int_equal(in.len, sizeof answer - 1);
+    gateway_fixture_write(f, p.browser, answer, sizeof(answer) - 1);
+    gateway_fixture_expect(f, p.client, &in, sizeof(answer) - 1);
+    assert_int_equal(in.len, sizeof(answer) - 1);
     assert_memory_equal(in.data, answer, in.len);
     UNTIL(f, f->clients == clients + 1);
     buf_cleanup(&in);

@@ -55,7 +55,7 @@ static void write_file(const char *text)
 static void test_open(void **state)
 {
     char err[256];
-    struct auth *a = auth_new("", err, sizeof err);
+    struct auth *a = auth_new("", err, sizeof(err));
     struct principal who;
 
     (void)state;
@@ -64,7 +64,7 @@ static void test_open(void **state)
     assert_int_equal(auth_check(a, NULL, SCOPE_ADMIN, &who), ERR_ok);
     assert_string_equal(who.project, "default");
     assert_string_equal(auth_reach(&who), "");
-    assert_int_equal(auth_reload(a, err, sizeof err), 0);
+    assert_int_equal(auth_reload(a, err, sizeof(err)), 0);
     auth_free(a);
 }
 
@@ -78,7 +78,7 @@ static void test_scopes(void **state)
     write_file("{\"keys\":[{\"hash\":\"%1\",\"project\":\"acme\",\"scopes\":[\"create\"],\"name\":\"ci\","
                "\"concurrency\":3},"
                "{\"hash\":\"%2\",\"project\":\"ops\",\"scopes\":[\"read\",\"admin\"],\"queue\":0}]}");
-    a = auth_new(path, err, sizeof err);
+    a = auth_new(path, err, sizeof(err));
     assert_non_null(a);
     assert_false(auth_is_open(a));
     assert_int_equal(auth_count(a), 2);
@@ -133,22 +133,22 @@ static void test_bad_files(void **state)
 
     (void)state;
     write_file("{\"keys\":[{\"hash\":\"%1\",\"project\":\"p\",\"scopes\":[\"read\"]}]}");
-    a = auth_new(path, err, sizeof err);
+    a = auth_new(path, err, sizeof(err));
     assert_non_null(a);
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         *err = '\0';
         write_file(bad[i]);
-        assert_null(auth_new(path, err, sizeof err));
+        assert_null(auth_new(path, err, sizeof(err)));
         assert_non_null(strstr(err, path));
-        assert_int_equal(auth_reload(a, err, sizeof err), -1);
+        assert_int_equal(auth_reload(a, err, sizeof(err)), -1);
         assert_int_equal(auth_check(a, "one", SCOPE_READ, &who), ERR_ok);
     }
     write_file("{\"keys\":[{\"hash\":\"%2\",\"project\":\"p\",\"scopes\":[\"read\"]}]}");
-    assert_int_equal(auth_reload(a, err, sizeof err), 0);
+    assert_int_equal(auth_reload(a, err, sizeof(err)), 0);
     assert_int_equal(auth_check(a, "one", SCOPE_READ, &who), ERR_unauthorized);
     assert_int_equal(auth_check(a, "two", SCOPE_READ, &who), ERR_ok);
     auth_free(a);
-    assert_null(auth_new("/nonexistent/keys", err, sizeof err));
+    assert_null(auth_new("/nonexistent/keys", err, sizeof(err)));
 }
 
 int main(void)

@@ -23,7 +23,7 @@ static void test_defaults(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < sizeof empty / sizeof *empty; i++) {
+    for (i = 0; i < sizeof(empty) / sizeof(*empty); i++) {
         assert_int_equal(create_request_parse(&r, &bounds, empty[i], strlen(empty[i]), &why), ERR_ok);
         assert_string_equal(r.project, "");
         assert_string_equal(r.profile, "default");
@@ -49,13 +49,13 @@ static void test_all_fields(void **state)
     cJSON *meta;
 
     (void)state;
-    assert_int_equal(create_request_parse(&r, &bounds, body, sizeof body - 1, &why), ERR_ok);
+    assert_int_equal(create_request_parse(&r, &bounds, body, sizeof(body) - 1, &why), ERR_ok);
     assert_string_equal(r.project, "p-1");
     assert_string_equal(r.profile, "gpu");
     assert_int_equal(r.timeout_ms, 1500);
     assert_int_equal(r.idle_ms, 0);
     assert_int_equal(r.keep_alive, 1);
-    meta = json_parse(r.meta.data, r.meta.len, err, sizeof err);
+    meta = json_parse(r.meta.data, r.meta.len, err, sizeof(err));
     assert_non_null(meta);
     assert_string_equal(cJSON_GetObjectItemCaseSensitive(meta, "region")->valuestring, "eu\"x");
     assert_non_null(strstr(r.meta.data, "\"userMetadata\":{\"k\":[1,\"é\"]}"));
@@ -96,7 +96,7 @@ static void test_refused(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         assert_int_equal(create_request_parse(&r, &bounds, bad[i].body, strlen(bad[i].body), &why),
                          ERR_bad_field);
         assert_string_equal(why.field, bad[i].field);
@@ -113,7 +113,7 @@ static void test_bad_json(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         assert_int_equal(create_request_parse(&r, &bounds, bad[i], strlen(bad[i]), &why), ERR_bad_json);
         assert_string_equal(why.field, "");
         assert_true(*why.message);
@@ -136,9 +136,9 @@ static void test_types(void **state)
     enum err e;
 
     (void)state;
-    for (i = 0; i < sizeof names / sizeof *names; i++)
-        for (j = 0; j < sizeof values / sizeof *values; j++) {
-            snprintf(body, sizeof body, "{\"%s\":%s}", names[i], values[j]);
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+        for (j = 0; j < sizeof(values) / sizeof(*values); j++) {
+            snprintf(body, sizeof(body), "{\"%s\":%s}", names[i], values[j]);
             e = create_request_parse(&r, &bounds, body, strlen(body), &why);
             assert_true(e == ERR_ok || e == ERR_bad_field);
             if (e == ERR_bad_field)

@@ -37,13 +37,13 @@ static void test_gateway_address(void **state)
     int port;
 
     (void)state;
-    for (i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_int_equal(links_gateway_address(good[i].url, host, sizeof host, &port), 0);
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_int_equal(links_gateway_address(good[i].url, host, sizeof(host), &port), 0);
         assert_string_equal(host, good[i].host);
         assert_int_equal(port, good[i].port);
     }
-    for (i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(links_gateway_address(bad[i], host, sizeof host, &port), -1);
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(links_gateway_address(bad[i], host, sizeof(host), &port), -1);
 }
 
 int main(void)

@@ -30,9 +30,9 @@ static void test_hosts(void **state)
 
     (void)state;
     assert_true(local_is_host(0, ""));
-    for (i = 0; i < sizeof good / sizeof *good; i++)
+    for (i = 0; i < sizeof(good) / sizeof(*good); i++)
         assert_true(local_is_host(good[i], "https://berth.example/"));
-    for (i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         assert_false(local_is_host(bad[i], "https://berth.example/"));
     assert_false(local_is_host("berth.example", ""));
     assert_false(local_is_host("", ""));

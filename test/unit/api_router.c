@@ -25,7 +25,7 @@ static void finds(enum http_method method, const char *path, enum err expected, 
 {
     struct router_match m;
 
-    assert_int_equal(router_find(routes, sizeof routes / sizeof *routes, method, path, &m), expected);
+    assert_int_equal(router_find(routes, sizeof(routes) / sizeof(*routes), method, path, &m), expected);
     if (!pattern) {
         assert_null(m.route);
         return;
@@ -67,12 +67,12 @@ static void test_allow(void **state)
 
     (void)state;
     assert_int_equal(router_find(routes, 7, HTTP_METHOD_PUT, "/a", &m), ERR_method_not_allowed);
-    router_allow(m.methods, allow, sizeof allow);
+    router_allow(m.methods, allow, sizeof(allow));
     assert_string_equal(allow, "GET, HEAD, POST, OPTIONS");
     assert_int_equal(router_find(routes, 7, HTTP_METHOD_OPTIONS, "/a/x/drain", &m), ERR_method_not_allowed);
-    router_allow(m.methods, allow, sizeof allow);
+    router_allow(m.methods, allow, sizeof(allow));
     assert_string_equal(allow, "POST, OPTIONS");
-    router_allow(~0u, allow, sizeof allow);
+    router_allow(~0u, allow, sizeof(allow));
     assert_string_equal(allow, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 }
 

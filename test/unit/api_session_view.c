@@ -28,7 +28,7 @@ static const redisReply *flat(struct flat *f, ...)
     const char *text;
     va_list ap;
 
-    memset(f, 0, sizeof *f);
+    memset(f, 0, sizeof(*f));
     f->reply.type = REDIS_REPLY_ARRAY;
     f->reply.element = f->pointers;
     va_start(ap, f);
@@ -50,7 +50,7 @@ static cJSON *view(const struct session *s, const struct session_view *v)
     cJSON *json;
 
     session_add_json(&b, s, v);
-    json = json_parse(b.data, b.len, err, sizeof err);
+    json = json_parse(b.data, b.len, err, sizeof(err));
     if (!json)
         fail_msg("%s: %s", err, b.data);
     buf_cleanup(&b);
@@ -121,13 +121,13 @@ static void test_odd(void **state)
     (void)state;
     session_read(NULL, &s);
     cJSON_Delete(view(&s, &v));
-    for (i = 0; i < sizeof timings / sizeof *timings; i++) {
+    for (i = 0; i < sizeof(timings) / sizeof(*timings); i++) {
         session_read(flat(&f, "id", "a\"\n\xff", "state", "running", "gateway", "nonsense", "secret", "s",
                           "timings", timings[i], NULL),
                      &s);
         cJSON_Delete(view(&s, &v));
     }
-    for (i = 0; i < sizeof metas / sizeof *metas; i++) {
+    for (i = 0; i < sizeof(metas) / sizeof(*metas); i++) {
         session_read(flat(&f, "id", "x", "meta", metas[i], "lonely", NULL), &s);
         cJSON_Delete(view(&s, &v));
     }
@@ -158,7 +158,7 @@ static void test_status(void **state)
     size_t i;
 
     (void)state;
-    for (i = 0; i < sizeof table / sizeof *table; i++) {
+    for (i = 0; i < sizeof(table) / sizeof(*table); i++) {
         session_read(flat(&f, "state", table[i].state, "reason", table[i].reason, NULL), &s);
         assert_string_equal(session_status(&s), table[i].status);
     }
@@ -224,7 +224,7 @@ static void test_query(void **state)
     assert_int_equal(shows("user_metadata['o']['x']['q']:'true'", meta), 0);
     assert_int_equal(shows("user_metadata['a']:'1'", ""), 0);
     assert_int_equal(shows("user_metadata['a']:'1'", "{\"userMetadata\":5}"), 0);
-    for (i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         assert_int_equal(shows(bad[i], meta), -1);
 }
 

@@ -97,7 +97,7 @@ static void reply_look(const redisReply *reply)
 static int set_up(void **state)
 {
     (void)state;
-    memset(&api, 0, sizeof api);
+    memset(&api, 0, sizeof(api));
     api.loop = ev_loop_new(EVFLAG_AUTO);
     api.settings.cell = "c0";
     api.metrics = metrics_new();
@@ -159,9 +159,9 @@ static void test_leaving_in_callbacks(void **state)
     (void)state;
     for (i = 0; i < 3; i++)
         for (j = 0; j < 3; j++) {
-            memset(&a, 0, sizeof a);
-            memset(&b, 0, sizeof b);
-            memset(&c, 0, sizeof c);
+            memset(&a, 0, sizeof(a));
+            memset(&b, 0, sizeof(b));
+            memset(&c, 0, sizeof(c));
             join(&a);
             join(&b);
             join(&c);
@@ -259,14 +259,14 @@ static void test_many(void **state)
     int i;
 
     (void)state;
-    memset(parties, 0, sizeof parties);
+    memset(parties, 0, sizeof(parties));
     for (i = 0; i < N; i++) {
-        snprintf(session, sizeof session, "c0-%d", i);
+        snprintf(session, sizeof(session), "c0-%d", i);
         parties[i].waiter = wait_add(api.waits, session, on_look, &parties[i]);
     }
     assert_int_equal(subscribed, N);
     for (i = 0; i < N; i++) {
-        snprintf(session, sizeof session, "x:c0-%d", i);
+        snprintf(session, sizeof(session), "x:c0-%d", i);
         waits_hint(api.waits, session);
         reply_look(&answer);
         assert_int_equal(parties[i].heard, 1);

@@ -42,12 +42,12 @@ static void on_reply(void *arg, const cJSON *result, const char *error)
     (void)arg;
     if (error) {
         failures++;
-        snprintf(last_error, sizeof last_error, "%s", error);
+        snprintf(last_error, sizeof(last_error), "%s", error);
         maybe(ON_FAILURE);
         return;
     }
     replies++;
-    snprintf(last, sizeof last, "%s", value ? value : "");
+    snprintf(last, sizeof(last), "%s", value ? value : "");
     maybe(ON_REPLY);
 }
 
@@ -62,7 +62,7 @@ static void on_event(void *arg, const char *session, const char *method, const c
 {
     (void)arg;
     events++;
-    snprintf(last, sizeof last, "%s %s %d", session, method, cJSON_GetArraySize(params));
+    snprintf(last, sizeof(last), "%s %s %d", session, method, cJSON_GetArraySize(params));
     maybe(ON_EVENT);
 }
 
@@ -70,7 +70,7 @@ static void on_close(void *arg, const char *why)
 {
     (void)arg;
     closed++;
-    snprintf(why_closed, sizeof why_closed, "%s", why);
+    snprintf(why_closed, sizeof(why_closed), "%s", why);
     maybe(ON_CLOSE);
 }
 
@@ -151,7 +151,7 @@ static void test_early_and_split(void **state)
     begin(5000);
     fake_cdp_accept(&browser, "{\"method\":\"Early\"}");
     UNTIL(&browser, events == 1);
-    for (size_t i = 0; i < sizeof event - 1; i++) {
+    for (size_t i = 0; i < sizeof(event) - 1; i++) {
         fake_cdp_send_raw(&browser, event + i, 1);
         ev_run(browser.loop, EVRUN_ONCE);
     }
@@ -220,7 +220,7 @@ static void test_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+    for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
         begin(5000);
         fake_cdp_refuse(&browser, answers[i]);
         fake_cdp_hang_up(&browser);
@@ -263,7 +263,7 @@ static void test_close_frame_and_nonsense(void **state)
     static const size_t lens[] = {4, 4, 4, 3, 7};
 
     (void)state;
-    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+    for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++) {
         begin(5000);
         fake_cdp_accept(&browser, NULL);
         UNTIL(&browser, opened);

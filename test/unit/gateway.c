@@ -121,14 +121,14 @@ static void test_secrets(void **state)
     struct gateway_stats stats;
 
     (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         char *body = refusal(wrong[i]);
         assert_string_equal(body, first);
         free(body);
     }
     free(first);
     gateway_stats(f.gateway, &stats);
-    assert_int_equal(stats.refused, sizeof wrong / sizeof *wrong);
+    assert_int_equal(stats.refused, sizeof(wrong) / sizeof(*wrong));
     assert_int_equal(stats.connections, 0);
 }
 
@@ -171,11 +171,11 @@ static void test_handshake(void **state)
     /* What both sides sent too early is not lost: half of the answer, then its rest and a frame behind it. */
     gateway_fixture_write(&f, browser, answer, 50);
     assert_int_equal(gateway_clients(f.gateway, 1), 0);
-    gateway_fixture_write(&f, browser, answer + 50, sizeof answer - 51);
+    gateway_fixture_write(&f, browser, answer + 50, sizeof(answer) - 51);
     gateway_fixture_write(&f, browser, "\x81\x02hi", 4);
-    gateway_fixture_expect(&f, client, &in, sizeof answer + 3);
-    assert_memory_equal(in.data, answer, sizeof answer - 1);
-    assert_memory_equal(in.data + sizeof answer - 1, "\x81\x02hi", 4);
+    gateway_fixture_expect(&f, client, &in, sizeof(answer) + 3);
+    assert_memory_equal(in.data, answer, sizeof(answer) - 1);
+    assert_memory_equal(in.data + sizeof(answer) - 1, "\x81\x02hi", 4);
     gateway_fixture_write(&f, client, "\x80\0\0\0\0", 5);
     head.len = 0;
     gateway_fixture_expect(&f, browser, &head, 6);
@@ -388,7 +388,7 @@ static void test_idle_memory(void **state)
         struct buf frame = {0};
         p[i] = gateway_fixture_pair(&f, S, 0);
         /* It has been busy, and is idle again. */
-        gateway_fixture_frame(&frame, 1, 1, chunk, sizeof chunk, 1);
+        gateway_fixture_frame(&frame, 1, 1, chunk, sizeof(chunk), 1);
         gateway_fixture_write(&f, p[i].client, frame.data, frame.len);
         gateway_fixture_expect(&f, p[i].browser, &in, frame.len);
         buf_cleanup(&in);
@@ -538,8 +538,8 @@ static const char *url_for(const char *public_url, const char *listen)
 
     config.public_url = public_url;
     config.listen = listen;
-    g = gateway_new(&config, err, sizeof err);
-    snprintf(out, sizeof out, "%s", g ? gateway_url(g) : err);
+    g = gateway_new(&config, err, sizeof(err));
+    snprintf(out, sizeof(out), "%s", g ? gateway_url(g) : err);
     gateway_free(g);
     return out;
 }

@@ -98,11 +98,11 @@ static void add_stream(struct buf *plain, struct buf *with, size_t bytes, int ma
     static char payload[300000];
     int open = 0;
 
-    for (size_t i = 0; i < sizeof payload; i++)
+    for (size_t i = 0; i < sizeof(payload); i++)
         payload[i] = (char)dice(256);
     while (plain->len < bytes) {
-        static const uint32_t sizes[] = {1, 3, 126, 127, 200, 65535, 65537, sizeof payload};
-        size_t len = dice(sizes[dice(sizeof sizes / sizeof *sizes)]), from = plain->len;
+        static const uint32_t sizes[] = {1, 3, 126, 127, 200, 65535, 65537, sizeof(payload)};
+        size_t len = dice(sizes[dice(sizeof(sizes) / sizeof(*sizes))]), from = plain->len;
         int kind = (int)dice(8);
 
         if (kind == 0)
@@ -112,7 +112,7 @@ static void add_stream(struct buf *plain, struct buf *with, size_t bytes, int ma
         else {
             int fin = dice(3) > 0;
             gateway_fixture_frame(plain, fin, open ? 0 : 1 + (int)dice(2),
-                                  payload + dice(1000) % (sizeof payload - len), len, mask);
+                                  payload + dice(1000) % (sizeof(payload) - len), len, mask);
             open = !fin;
         }
         buf_add(with, plain->data + from, plain->len - from);
@@ -166,7 +166,7 @@ static void test_identity(void **state)
     struct buf down = {0}, up = {0}, up_wire = {0}, ignored = {0}, at_client = {0}, at_browser = {0},
                pong = {0};
     struct gateway_pair p = gateway_fixture_pair(&f, S, 0);
-    size_t down_at = 0, up_at = 0, n = sizeof last - 1;
+    size_t down_at = 0, up_at = 0, n = sizeof(last) - 1;
 
     (void)state;
     print_message("seed %u\n", seed);
@@ -298,8 +298,8 @@ static void slow_reader(int down)
     char payload[60000];
     size_t sent = 0;
 
-    memset(payload, 'x', sizeof payload);
-    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, payload, sizeof payload, !down);
+    memset(payload, 'x', sizeof(payload));
+    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, payload, sizeof(payload), !down);
     gateway_fixture_wait_begin(&f);
     while (still < 20) { /* until nothing has gone for so many turns */
         size_t at = sent % frame.len;
@@ -410,7 +410,7 @@ static void test_blocked_client(void **state)
 
     (void)state;
     p = gateway_fixture_pair(&f, S, 0);
-    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, chunk, sizeof chunk, 1);
+    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, chunk, sizeof(chunk), 1);
     gateway_fixture_wait_begin(&f);
     for (size_t at = 0; still < 20;) {
         ssize_t n = send(p.client, frame.data + at, frame.len - at, MSG_NOSIGNAL);
@@ -423,7 +423,7 @@ static void test_blocked_client(void **state)
     while (clock_mono_ms() - since < 5 * SHORT_PING)
         gateway_fixture_wait_step(&f, "the interval", __FILE__, __LINE__);
     assert_int_equal(f.clients, 1);
-    setsockopt(p.client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(p.client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(p.client);
     p.client = -1;
     UNTIL(&f, f.clients == 0);
@@ -545,7 +545,7 @@ static void test_close_unread(void **state)
     int still = 0;
 
     (void)state;
-    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, payload, sizeof payload, 0);
+    gateway_fixture_frame(&frame, 1, WS_OP_BINARY, payload, sizeof(payload), 0);
     gateway_fixture_wait_begin(&f);
     while (still < 20) {
         ssize_t n = send(p.browser, frame.data, frame.len, MSG_NOSIGNAL);
@@ -621,7 +621,7 @@ static void test_client_closes_unanswered(void **state)
     static const int codes[][2] = {{1001, 1001}, {3000, 3000}, {1005, 1000}, {1006, 1000}, {7, 1000}};
 
     (void)state;
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
         struct gateway_pair p = gateway_fixture_pair(&f, S, 0);
         struct buf frame = {0}, in = {0};
 
@@ -659,7 +659,7 @@ static void test_client_gone(void **state)
     close(p.browser);
 
     p = gateway_fixture_pair(&f, S, 0);
-    setsockopt(p.client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(p.client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(p.client);
     p.client = -1;
     gateway_fixture_end(&f, p.browser, &in);
@@ -681,7 +681,7 @@ static void test_client_breaks_protocol(void **state)
     static const size_t lens[] = {6, 6, 10, 8, 14, 4, 7};
 
     (void)state;
-    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+    for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++) {
         struct gateway_pair p = gateway_fixture_pair(&f, S, 0);
         struct buf in = {0};
 

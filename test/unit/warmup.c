@@ -30,7 +30,7 @@ static void on_done(void *arg, int r, const char *text)
     assert_ptr_equal(arg, &browser);
     done++;
     result = r;
-    snprintf(why, sizeof why, "%s", text ? text : "");
+    snprintf(why, sizeof(why), "%s", text ? text : "");
     warmup = NULL;
 }
 
@@ -99,7 +99,7 @@ static void play(int has_page, int load_first, int at, enum outcome outcome)
         method = cJSON_GetStringValue(cJSON_GetObjectItem(message, "method"));
         id = cJSON_GetObjectItem(message, "id")->valueint;
         check(method, message);
-        snprintf(course + strlen(course), sizeof course - strlen(course), "%s ", method);
+        snprintf(course + strlen(course), sizeof(course) - strlen(course), "%s ", method);
         if (n == at && outcome == CANCEL) {
             warmup_cancel(warmup);
             warmup = NULL;
@@ -174,7 +174,7 @@ static void test_answers_that_lack(void **state)
     static const int at[] = {1, 2, 6, 9}; /* createTarget, attachToTarget, getFrameTree, navigate */
 
     (void)state;
-    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+    for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
         play(0, 0, at[i], LACK);
         assert_int_equal(result, -1);
         assert_non_null(strstr(why, "lacks"));
