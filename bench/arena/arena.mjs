@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILD } from '../../test/e2e/harness.mjs';
 import { writeJson } from '../lib/json.mjs';
-import { machine, othersMeter, quiet } from '../lib/machine.mjs';
+import { machine, quiet } from '../lib/machine.mjs';
 import { progress } from '../lib/progress.mjs';
 import { round } from '../lib/stats.mjs';
 import { startBerth } from './berth.mjs';
@@ -53,11 +53,18 @@ async function closeProviders(providers) {
   for (const provider of providers) await provider.close?.();
 }
 
+/** Waits until nothing of this run is at work, and notes how busy other programs keep the machine. */
+async function calm(state) {
+  const now = await quiet();
+  if (!now.quiet) state.restless++;
+  state.others.push(now.others);
+}
+
 /** One wave of a provider. settled: nothing else is at work when it begins, and nothing of it when this returns. */
 async function wave(provider, n, level, settled, state) {
   if (settled) {
     await provider.prepare?.(n);
-    if (!(await quiet())) state.restless++;
+    await calm(state);
   }
   const rows = await Promise.all(Array.from({ length: n }, () => runSession(provider, level.concurrency)));
   if (settled) await provider.rest?.();
@@ -77,9 +84,8 @@ async function runLevel(level, options, arena, skipped) {
   const settled = options.pace === 'settled';
   const providers = await openProviders(arena, options.providers, skipped);
   const rows = new Map(providers.map((p) => [p.name, []]));
-  const state = { restless: 0 };
+  const state = { restless: 0, others: [] };
   const bar = progress(providers.length * (level.waves + options.warmups));
-  const others = othersMeter();
   let done = 0;
   const report = (provider) => {
     const last = rows.get(provider.name).filter((row) => row.success).slice(-level.concurrency);
@@ -95,11 +101,11 @@ async function runLevel(level, options, arena, skipped) {
       await provider.rest?.();
     }
     for (const provider of providers) Object.assign(provider.notes?.() ?? {}, { warm: 0, cold: 0 });
-    state.restless = 0;
+    Object.assign(state, { restless: 0, others: [] });
     for (const [provider, count] of schedule(providers, level.waves, settled ? 1 : options.block)) {
       if (!settled) {
         await provider.rest?.();
-        await quiet();
+        await calm(state);
       }
       for (let i = 0; i < count && !interrupted; i++) {
         rows.get(provider.name).push(...(await wave(provider, level.concurrency, level, settled, state)));
@@ -116,7 +122,7 @@ async function runLevel(level, options, arena, skipped) {
     concurrency: level.concurrency,
     waves: level.waves,
     pool: level.pool,
-    others: round(others()),
+    others: round(state.others.reduce((a, b) => a + b, 0) / Math.max(1, state.others.length)),
     restless: state.restless,
     providers: Object.fromEntries(entries),
   };

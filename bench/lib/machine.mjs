@@ -62,33 +62,27 @@ export function treeCpuMs(pid) {
   return sum;
 }
 
-/** Tells how much of the machine other programs use: the share of all cores, 0 to 1, between two calls. */
-export function othersMeter() {
-  const look = () => ({ at: performance.now(), busy: busyMs(), own: treeCpuMs(process.pid) });
-  const start = look();
-  return () => {
-    const now = look();
-    const others = now.busy - start.busy - (now.own - start.own);
-    return Math.max(0, others / ((now.at - start.at) * os.cpus().length));
-  };
-}
-
 /**
  * Resolves once everything below this process has been idle for 100 ms (at most one tick of CPU time), so that what one run left
- * behind does not slow the next; false if it did not get so within limitMs.
+ * behind does not slow the next, or after limitMs. { quiet, others }: whether it got idle, and the share of all cores (0 to 1) that
+ * was in use in the last 100 ms all the same: by other programs. (While our own ones run this cannot be told: what a killed
+ * browser's children have used is nobody's any more.)
  */
 export async function quiet(limitMs = 5000) {
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
+  const cores = os.cpus().length;
   // Looking costs CPU time itself: only what is below counts.
-  const look = () => treeCpuMs(process.pid) - ownMs();
+  const look = () => ({ at: performance.now(), below: treeCpuMs(process.pid) - ownMs(), own: ownMs(), busy: busyMs() });
   const deadline = performance.now() + limitMs;
-  for (let before = look(); performance.now() < deadline; ) {
-    await pause();
+  for (let before = look(); ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
     const now = look();
-    if (now - before <= TICK_MS) return true;
+    const below = now.below - before.below;
+    if (below <= TICK_MS || now.at > deadline) {
+      const others = (now.busy - before.busy - (now.own - before.own) - Math.max(0, below)) / ((now.at - before.at) * cores);
+      return { quiet: below <= TICK_MS, others: Math.min(1, Math.max(0, others)) };
+    }
     before = now;
   }
-  return false;
 }
 
 function ownMs() {
