@@ -13,8 +13,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { BUILD, ControlPlane, difference, measured, memoryKb, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
-import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
+import { rests } from './lib/rest.mjs';
 import { lines } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
@@ -25,6 +26,7 @@ const opt = readOptions(import.meta.url, {
   out: { type: 'string', default: join(BUILD, 'fleet') },
   quick: { type: 'boolean', default: false },
 });
+const rest = rests();
 const seconds = opt.quick ? 1 : Number(opt.seconds);
 const POINTS = opt.quick
   ? { workers: [10, 100], sessions: [100, 1000], queue: [0, 1000], projects: [1, 100] }
@@ -99,7 +101,7 @@ async function seed(plane, { sessions, queue, projects }) {
 async function clients(plane, { queue, projects }) {
   const args = ['--api', `127.0.0.1:${plane.port}`, '--lanes', '4', '--seconds', String(seconds), '--projects', String(projects)];
   if (queue > 0) args.push('--path', '/v1/sessions?wait=0', '--body', '{"runtimeProfile":"seeded"}');
-  await quiet();
+  await rest.pause();
   return measured(plane, [program('load'), ...args]);
 }
 
@@ -185,7 +187,6 @@ function memoryTable(point) {
   return table([`${point.value} ${point.dimension}: keys`, 'number', 'bytes', 'each', `for one of ${point.dimension}`], rows);
 }
 
-const others = othersMeter();
 const result = { machine: machine(), seconds, dimensions: {} };
 for (const dimension of opt.only.split(',')) {
   const points = [];
@@ -207,6 +208,6 @@ for (const dimension of opt.only.split(',')) {
   writeText(join(opt.out, `${dimension}.svg`), lines({ title: `Cost by ${dimension}`, xLabel: dimension, yLabel: 'µs', series, xLog: true, yLog: true }));
   writeJson(join(opt.out, 'fleet.json'), result);
 }
-result.othersCpu = others();
+result.others = rest.others();
 writeJson(join(opt.out, 'fleet.json'), result);
-console.log(`other programs used ${Math.round(result.othersCpu * 100)} % of the machine meanwhile; results in ${opt.out}`);
+console.log(`other programs used ${Math.round(result.others * 100)} % of the machine in between; results in ${opt.out}`);

@@ -15,8 +15,9 @@ import { takeSlot } from '../test/e2e/host.mjs';
 import { findBrowser, launch } from './arena/chromium.mjs';
 import { BUILD, ControlPlane, cpuSeconds, measured, memoryKb, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
-import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
+import { rests } from './lib/rest.mjs';
 import { quantile } from './lib/stats.mjs';
 import { stackedBars } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
@@ -29,6 +30,7 @@ const opt = readOptions(import.meta.url, {
   out: { type: 'string', default: join(BUILD, 'gateway') },
   quick: { type: 'boolean', default: false },
 });
+const rest = rests();
 const seconds = opt.quick ? 1 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);
 const MB = 1048576;
@@ -75,7 +77,7 @@ async function realBrowser() {
     for (let round = 0; round < rounds; round++) {
       for (const [kind, args] of Object.entries(KINDS)) {
         for (const [route, url] of Object.entries(routes)) {
-          await quiet();
+          await rest.pause();
           // A big message takes a while, and only whole ones count.
           const length = kind === 'trip' ? seconds : 4 * seconds;
           const result = await clients(plane, [url], [...args, '--seconds', String(length)]);
@@ -150,7 +152,7 @@ async function idle() {
     const child = spawn(program('cdp_load'), ['--idle'], { stdio: ['pipe', 'pipe', 'inherit'] });
     child.stdin.write(`${urls.join('\n')}\n\n`);
     for await (const line of createInterface({ input: child.stdout })) if (line === 'connected') break;
-    await quiet();
+    await rest.pause();
     const after = memoryKb(worker.pid);
     const cpu = cpuSeconds(worker.pid);
     const begun = performance.now();
@@ -167,7 +169,7 @@ async function idle() {
 async function busy() {
   const { plane, urls } = await simulated(opt.quick ? 100 : Number(opt.busy));
   try {
-    await quiet();
+    await rest.pause();
     const result = await clients(plane, urls, ['--seconds', String(Math.max(2, seconds))]);
     return { ...result, workerUs: (result.used.worker / result.trips) * 1e6 };
   } finally {
@@ -175,7 +177,6 @@ async function busy() {
   }
 }
 
-const others = othersMeter();
 const result = { machine: machine({ browser: findBrowser() }), seconds, rounds };
 result.browser = await realBrowser();
 console.log(browserTable(result.browser));
@@ -184,8 +185,8 @@ console.log(`\nidle: ${result.idle.connections} connections, ${Math.round(result
 result.busy = await busy();
 const { fair, trip } = result.busy;
 console.log(`busy: ${result.busy.connections} connections, ${Math.round(result.busy.perSecond)} round trips/s; of each ${fair.min} to ${fair.max}, median ${fair.p50}, Jain ${fair.jain}; p50 ${trip.p50} µs, p99 ${trip.p99} µs; worker ${Math.round(result.busy.workerUs)} µs of CPU each (simulated browsers included)`);
-result.othersCpu = others();
+result.others = rest.others();
 const rows = Object.entries(result.browser.trip).map(([label, list]) => ({ label, parts: [median(list.map((r) => r.trip.p50))], mark: median(list.map((r) => r.trip.p99)) }));
 writeText(join(opt.out, 'gateway.svg'), stackedBars({ title: 'A CDP round trip', unit: 'µs', parts: ['p50'], groups: [{ title: 'Browser.getVersion', rows }], markName: 'p99' }));
 writeJson(join(opt.out, 'gateway.json'), result);
-console.log(`\nother programs used ${Math.round(result.othersCpu * 100)} % of the machine meanwhile; results in ${opt.out}`);
+console.log(`\nother programs used ${Math.round(result.others * 100)} % of the machine in between; results in ${opt.out}`);

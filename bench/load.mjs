@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { Program } from '../test/e2e/program.mjs';
 import { BUILD, ControlPlane, ROOT, cpuSeconds, measured, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
-import { machine, othersMeter, quiet } from './lib/machine.mjs';
+import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
+import { rests } from './lib/rest.mjs';
 import { quantile } from './lib/stats.mjs';
 import { lines } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
@@ -25,6 +26,7 @@ const opt = readOptions(import.meta.url, {
   out: { type: 'string', default: join(BUILD, 'load') },
   quick: { type: 'boolean', default: false },
 });
+const rest = rests();
 const seconds = opt.quick ? 2 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);
 const lanes = Number(opt.lanes);
@@ -75,12 +77,12 @@ async function closedLoops(plane) {
   const peers = existsSync(join(ROOT, 'bench/node_modules/bullmq'));
   if (!peers) say('BullMQ is not installed (scripts/setup bench): left out');
   for (let round = 0; round < rounds; round++) {
-    await quiet();
+    await rest.pause();
     runs.berth.push(await load(plane, ['--lanes', lanes]));
-    await quiet();
+    await rest.pause();
     runs.floor.push(await floor(plane, round));
     if (!peers) continue;
-    await quiet();
+    await rest.pause();
     runs.bullmq.push(await bullmq(plane));
   }
   return runs;
@@ -109,7 +111,7 @@ function closedTable(runs) {
 async function openLoop(plane, capacity) {
   const steps = [];
   for (const share of SHARES) {
-    await quiet();
+    await rest.pause();
     const result = await load(plane, ['--rate', (share * capacity).toFixed(1), '--connections', 512]);
     steps.push({ share, ...result, costs: costs(result) });
   }
@@ -145,7 +147,7 @@ async function fewBerths() {
     const capacity = (berths / hold) * 1000;
     const steps = [];
     for (const share of OVERLOADS) {
-      await quiet();
+      await rest.pause();
       const result = await load(plane, ['--rate', share * capacity, '--connections', 1024, '--hold', hold, '--warmup', 2]);
       steps.push({ share, ...result });
     }
@@ -181,7 +183,6 @@ function plots(result) {
   writeText(join(opt.out, 'load-few-berths.svg'), lines(few));
 }
 
-const others = othersMeter();
 const result = { machine: machine(), seconds, rounds, lanes };
 const plane = new ControlPlane();
 try {
@@ -202,7 +203,7 @@ try {
 }
 result.few = await fewBerths();
 say(fewTable(result.few));
-result.othersCpu = others();
+result.others = rest.others();
 plots(result);
 writeJson(join(opt.out, 'load.json'), result);
-say(`\nother programs used ${Math.round(result.othersCpu * 100)} % of the machine meanwhile; results in ${opt.out}`);
+say(`\nother programs used ${Math.round(result.others * 100)} % of the machine in between; results in ${opt.out}`);
