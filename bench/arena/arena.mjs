@@ -71,12 +71,30 @@ async function wave(provider, n, level, settled, state) {
   return rows;
 }
 
-/** The order of things: [[provider, how many waves in a row]…], the providers' turns rotated so that none is always first. */
+/** Numbers in [0, 1), the same ones in every run (mulberry32). */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/**
+ * The order of things: [[provider, how many waves in a row]…]. Each round is shuffled anew: in a fixed cycle everybody would
+ * always come after the same other one, and have its caches or its mess.
+ */
 function* schedule(providers, waves, block) {
-  for (let done = 0, turn = 0; done < waves; done += block, turn++) {
-    for (let i = 0; i < providers.length; i++) {
-      yield [providers[(turn + i) % providers.length], Math.min(block, waves - done)];
+  const next = random(providers.length);
+  for (let done = 0; done < waves; done += block) {
+    const round = [...providers];
+    for (let i = round.length - 1; i > 0; i--) {
+      const j = Math.floor(next() * (i + 1));
+      [round[i], round[j]] = [round[j], round[i]];
     }
+    for (const provider of round) yield [provider, Math.min(block, waves - done)];
   }
 }
 
