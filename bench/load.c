@@ -43,6 +43,7 @@ struct lifecycle {
 
 struct lane { /* one connection */
     struct lane *next;
+    enum call call; /* what it is for */
     struct http_client *client;
     struct lifecycle *life; /* whose call is on its way */
 };
@@ -56,8 +57,10 @@ static struct {
 } opt = {.seconds = 10, .warmup = 1, .connections = 256, .path = "/v1/sessions", .body = "{}"};
 
 static struct ev_loop *loop;
-static struct lane *idle;
-static struct lifecycle *waiting, **waiting_end = &waiting, *spare, *all;
+/* Creates may all wait for a berth: releases have connections of their own, or nothing would ever become
+ * free. */
+static struct lane *idle[2];
+static struct lifecycle *waiting[2], **waiting_end[2] = {&waiting[0], &waiting[1]}, *spare, *all;
 static int64_t started, measured_from, measured_to, next_arrival;
 static uint64_t arrival_state = ARRIVAL_SEED;
 static int arrivals_fd = -1, arrivals_over, ended;
@@ -168,18 +171,18 @@ static void send_call(struct lane *lane, struct lifecycle *l)
 /* The lifecycle's next call, on an idle connection or in the line. */
 static void step(struct lifecycle *l)
 {
-    struct lane *lane = idle;
+    struct lane *lane = idle[l->call];
 
     if (ended)
         return;
     if (lane) {
-        idle = lane->next;
+        idle[l->call] = lane->next;
         send_call(lane, l);
         return;
     }
     l->next = NULL;
-    *waiting_end = l;
-    waiting_end = &l->next;
+    *waiting_end[l->call] = l;
+    waiting_end[l->call] = &l->next;
     if (++waiting_now > waiting_most)
         waiting_most = waiting_now;
 }
@@ -220,7 +223,7 @@ static void created(struct lifecycle *l, int status, const char *body)
 static void on_reply(void *arg, int status, const char *body, size_t len)
 {
     struct lane *lane = arg;
-    struct lifecycle *l = lane->life, *next = waiting;
+    struct lifecycle *l = lane->life, *next = waiting[lane->call];
     int64_t now = clock_mono_us();
 
     (void)len;
@@ -235,14 +238,14 @@ static void on_reply(void *arg, int status, const char *body, size_t len)
     }
     /* The connection goes to who waits longest before this lifecycle asks for one. */
     if (next) {
-        waiting = next->next;
-        if (!waiting)
-            waiting_end = &waiting;
+        waiting[lane->call] = next->next;
+        if (!next->next)
+            waiting_end[lane->call] = &waiting[lane->call];
         waiting_now--;
         send_call(lane, next);
     } else {
-        lane->next = idle;
-        idle = lane;
+        lane->next = idle[lane->call];
+        idle[lane->call] = lane;
     }
     if (l->call == CALL_CREATE) {
         created(l, status, body);
@@ -427,11 +430,14 @@ int main(int argc, char **argv)
         return 2;
     }
     loop = ev_default_loop(EVFLAG_AUTO);
-    lanes = mem_alloc((size_t)opt.connections * sizeof(*lanes));
-    for (int i = opt.connections - 1; i >= 0; i--) {
+    lanes = mem_alloc((size_t)opt.connections * 2 * sizeof(*lanes));
+    for (int i = 2 * opt.connections - 1; i >= 0; i--) {
+        enum call call = i < opt.connections ? CALL_CREATE : CALL_RELEASE;
+
         lanes[i].client = http_client_new(loop, &opt.api, on_reply, &lanes[i]);
-        lanes[i].next = idle;
-        idle = &lanes[i];
+        lanes[i].call = call;
+        lanes[i].next = idle[call];
+        idle[call] = &lanes[i];
     }
     started = clock_mono_us();
     measured_from = started + (int64_t)(opt.warmup * 1e6);
@@ -450,7 +456,7 @@ int main(int argc, char **argv)
     ev_run(loop, 0);
     count_unanswered();
     print_result();
-    for (int i = 0; i < opt.connections; i++)
+    for (int i = 0; i < 2 * opt.connections; i++)
         http_client_free(lanes[i].client);
     free(lanes);
     while (all) {

@@ -171,7 +171,7 @@ function fewTable({ steps, berths, hold }) {
 }
 
 function plots(result) {
-  const points = (list, pick) => list.map((s) => [Math.round(s.rate), pick(s)]);
+  const points = (list, pick) => list.map((s) => [Math.round(s.rate), Math.max(0.001, pick(s))]);
   const curves = (list) => [
     { name: 'create p50', points: points(list, (s) => s.create.p50 / 1000) },
     { name: 'create p99', points: points(list, (s) => s.create.p99 / 1000) },
