@@ -139,6 +139,8 @@ static void on_arrivals(struct ev_loop *l, ev_io *w, int revents)
     if (next_arrival >= measured_to) {
         arrivals_over = 1;
         ev_io_stop(loop, w);
+        if (live == 0 && now >= measured_to)
+            ev_break(loop, EVBREAK_ALL);
     } else {
         arm_arrivals();
     }
@@ -276,7 +278,7 @@ static void on_end(struct ev_loop *l, ev_timer *w, int revents)
     (void)revents;
     puts("end");
     fflush(stdout);
-    if (live == 0)
+    if (live == 0 && (!opt.rate || arrivals_over))
         ev_break(loop, EVBREAK_ALL);
 }
 
