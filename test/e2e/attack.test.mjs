@@ -1,0 +1,423 @@
+// A hostile client with all of CDP, and the pages it loads, against the process driver: it must reach nothing that is not its
+// own, what it uses up must have a bound, and the sessions beside it and the worker must go on. Where a refusal is what is
+// expected, the same attempt is also made where it has to succeed, so that a broken probe does not pass for isolation.
+import { test, before } from 'node:test';
+import assert from 'node:assert/strict';
+import dgram from 'node:dgram';
+import net from 'node:net';
+import { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startStack, fileScope, waitFor, pause } from './harness.mjs';
+import { Program } from './program.mjs';
+import { processes } from './host.mjs';
+import { Cdp } from './cdp.mjs';
+
+const skip = process.getuid() !== 0 && 'needs root: berths have no networks or limits of their own otherwise';
+const MEMORY_MB = 512;
+const PIDS = 200;
+const SHM_MB = 64;
+const limits = { driver: 'process', memoryMb: MEMORY_MB, pids: PIDS, shmMb: SHM_MB, tmpMb: 128 };
+const scope = fileScope();
+const hits = { tcp: 0, udp: 0 }; // of a server on all of this host's addresses
+let stack, worker, tcpPort, udpPort;
+
+before(async () => {
+  if (skip) return;
+  const tcp = net.createServer((socket) => {
+    hits.tcp++;
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ncanary'));
+  });
+  await new Promise((resolve) => tcp.listen(0, '0.0.0.0', resolve));
+  tcpPort = tcp.address().port;
+  const udp = dgram.createSocket('udp4', () => hits.udp++);
+  await new Promise((resolve) => udp.bind(0, '0.0.0.0', resolve));
+  udpPort = udp.address().port;
+  tcp.unref();
+  udp.unref();
+  const profiles = join(tmpdir(), `berth-attack-${process.pid}.json`);
+  scope.after(() => rmSync(profiles, { force: true }));
+  // Berths' networks in the tests are within 10.0.0.0/8: the open profile shows that probes can reach what they look for.
+  const open = { ...limits, name: 'open', warm: 0, egressAllow: ['host', '10.0.0.0/8'] };
+  writeFileSync(profiles, JSON.stringify({ profiles: [{ ...limits, name: 'default', warm: 1 }, open] }));
+  const env = { BERTH_DRIVER: 'process', BERTH_BERTHS: 3, BERTH_WARM: 1, BERTH_PROFILES: profiles };
+  stack = await startStack(scope, { workers: [{ env }] });
+  worker = stack.workers[0];
+});
+
+// ---- sessions and pages ----
+
+async function open(t, body = {}) {
+  const { status, body: session, text } = await stack.request('POST', '/v1/sessions', { idleTimeoutSec: 0, keepAlive: true, ...body });
+  assert.equal(status, 201, text);
+  t.after(() => stack.request('DELETE', `/v1/sessions/${session.id}`));
+  return { ...session, cdp: await Cdp.open(session.connectUrl), berth: Number((await stack.session(session.id)).berth) };
+}
+
+async function openPage({ cdp }, url = 'about:blank') {
+  const { targetId } = await cdp.send('Target.createTarget', { url });
+  const { sessionId } = await cdp.send('Target.attachToTarget', { targetId, flatten: true });
+  const send = (method, params) => cdp.send(method, params, sessionId);
+  return {
+    send,
+    go: (to) => send('Page.navigate', { url: to }).then(({ errorText }) => errorText ?? 'loaded'),
+    async evaluate(expression) {
+      const { result, exceptionDetails: e } = await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
+      if (e) throw new Error(e.exception?.description ?? e.text);
+      return result.value;
+    },
+  };
+}
+
+/** The promise's value, or what if it takes longer than ms or fails: attacks need not come back. */
+const within = (promise, ms, what = 'no answer') => Promise.race([promise.catch((error) => error.message), pause(ms).then(() => what)]);
+
+/** Answers every request of the page itself, so that it has a secure origin of any name without a network. */
+async function serve(session, page, html) {
+  await page.send('Fetch.enable');
+  session.cdp.ws.on('message', (text) => {
+    const { method, params, sessionId } = JSON.parse(text);
+    if (method !== 'Fetch.requestPaused') return;
+    const script = params.request.url.endsWith('.js');
+    const responseHeaders = [{ name: 'content-type', value: script ? 'text/javascript' : 'text/html' }];
+    const body = Buffer.from(script ? 'setInterval(() => {}, 1)' : html).toString('base64');
+    const answer = { requestId: params.requestId, responseCode: 200, responseHeaders, body };
+    session.cdp.send('Fetch.fulfillRequest', answer, sessionId).catch(() => {});
+  });
+}
+
+/** Ends the session; it must be clean soon after, and its client must hear of it, whatever it was doing. */
+async function end(session, limit = 10000) {
+  const { status } = await stack.request('DELETE', `/v1/sessions/${session.id}`);
+  assert.equal(status, 204);
+  const { code } = await within(session.cdp.closed, limit, {});
+  assert.equal(code, 1000, 'the client gets its close frame');
+  await clean(session, limit);
+}
+
+const clean = (session, timeout = 10000) =>
+  waitFor(async () => (await stack.session(session.id)).state === 'ended' && Number((await worker.record()).cleaning) === 0, {
+    timeout,
+    what: `the end of ${session.id}`,
+  });
+
+// ---- the sessions beside ----
+
+/** Round trips of the neighbour's page: { median, worst } in ms. */
+async function roundTrips(page, count = 30) {
+  const took = [];
+  for (let i = 0; i < count; i++) {
+    const begun = performance.now();
+    assert.equal(await page.evaluate(`${i} + 1`), i + 1);
+    took.push(performance.now() - begun);
+    await pause(20);
+  }
+  took.sort((a, b) => a - b);
+  return { median: took[count >> 1], worst: took[count - 1] };
+}
+
+const workerKb = () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))[1]);
+
+/** Processes and threads of the berth's user. */
+function tasks(session) {
+  let count = 0;
+  for (const { pid, uids } of processes().values()) {
+    if (!uids.includes(worker.slot.uidBase + session.berth)) continue;
+    try {
+      count += readdirSync(`/proc/${pid}/task`).length;
+    } catch {
+      // it has just ended
+    }
+  }
+  return count;
+}
+
+/** Runs attack(session, page) beside a neighbour, who must go on, as must the API and the worker's memory. */
+async function beside(t, attack) {
+  const neighbour = await open(t);
+  const other = await openPage(neighbour, 'data:text/html,<h1>neighbour</h1>');
+  const session = await open(t);
+  const memory = workerKb();
+  await attack(session, await openPage(session));
+  const { median, worst } = await roundTrips(other);
+  t.diagnostic(`neighbour: median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms; worker +${workerKb() - memory} kB`);
+  assert.ok(median < 250, `median round trip of the neighbour: ${median} ms`);
+  assert.ok(worst < 3000, `worst round trip of the neighbour: ${worst} ms`);
+  assert.ok(workerKb() - memory < 64 * 1024, `the worker grew by ${workerKb() - memory} kB`);
+  assert.equal((await stack.request('GET', '/readyz')).status, 200);
+  await end(session);
+  assert.equal(await other.evaluate('document.body.innerText'), 'neighbour');
+  await end(neighbour);
+}
+
+// ---- the network ----
+
+/** What a page gets from host:port by navigation, by the browser's own loader and by WebSocket. */
+async function probe(page, where) {
+  const { frameTree } = await page.send('Page.getFrameTree');
+  const url = `http://${where}/json/version`;
+  const found = [await within(page.go(url), 5000)];
+  const options = { disableCache: true, includeCredentials: true };
+  const loader = page.send('Network.loadNetworkResource', { frameId: frameTree.frame.id, url, options });
+  found.push(await within(loader.then(({ resource: r }) => r.netErrorName ?? `loaded ${r.httpStatusCode}`), 5000));
+  await page.go('about:blank');
+  const socket = `new Promise((done) => { const s = new WebSocket('ws://${where}/'); s.onopen = () => done('loaded'); s.onerror = () => done('refused'); })`;
+  found.push(await within(page.evaluate(socket), 5000));
+  return found;
+}
+
+/** Has the page send UDP to each address: STUN by WebRTC, QUIC by WebTransport. Resolves when it has given up. */
+async function sendUdp(session, page, addresses) {
+  await serve(session, page, 'attack');
+  await page.go('https://attack.example/');
+  await waitFor(() => page.evaluate('isSecureContext && document.readyState === "complete" && typeof WebTransport === "function"'), { what: 'a secure page' });
+  const list = JSON.stringify(addresses);
+  await page.evaluate(`(async () => {
+    const quic = ${list}.map((host) => new WebTransport('https://' + host + ':${udpPort}/').ready.catch(() => {}));
+    const iceServers = ${list}.map((host) => ({ urls: 'stun:' + host + ':${udpPort}' }));
+    const peer = new RTCPeerConnection({ iceServers });
+    peer.createDataChannel('x');
+    await peer.setLocalDescription();
+    const late = new Promise((done) => setTimeout(done, 1500));
+    await Promise.race([late, Promise.all([...quic, new Promise(() => {})])]);
+  })()`);
+}
+
+const own = (berth) => {
+  const [a, b, c] = worker.slot.net.split('/')[0].split('.').map(Number);
+  return { host: `${a}.${b}.${c}.${4 * berth + 1}`, self: `${a}.${b}.${c}.${4 * berth + 2}` };
+};
+
+test('a page reaches neither the host, nor private addresses, nor its own debugging port', { skip, timeout: 60000 }, async (t) => {
+  const session = await open(t);
+  const page = await openPage(session);
+  const before = { ...hits };
+  const { host, self } = own(session.berth);
+  const port = tcpPort;
+  const places = [
+    `127.0.0.1:${port}`, `localhost:${port}`, `0.0.0.0:${port}`, `[::1]:${port}`, `[::ffff:127.0.0.1]:${port}`,
+    `${host}:${port}`, `[::ffff:${host}]:${port}`, `host.berth.internal:${port}`, `127.0.0.1:${worker.port}`,
+    `${host}:${worker.port}`, `${host}:${stack.apis[0].port}`, '127.0.0.1:9222', 'localhost:9222', `${self}:9222`,
+    '169.254.169.254:80', '2852039166:80', '10.0.0.1:80', '172.16.0.1:80', '192.168.0.1:80', '100.64.0.1:80',
+  ]; // prettier-ignore
+  for (const place of places) {
+    for (const found of await probe(page, place)) assert.match(found, /^(net::ERR_|refused)/, place);
+  }
+  await sendUdp(session, page, [host, '127.0.0.1', '169.254.169.254']);
+  assert.deepEqual(hits, before, 'something came out');
+  await end(session);
+
+  const allowed = await open(t, { runtimeProfile: 'open' });
+  const way = await openPage(allowed);
+  assert.deepEqual(await probe(way, `host.berth.internal:${port}`), ['loaded', 'loaded 200', 'refused'], 'the probe works');
+  assert.ok(hits.tcp >= before.tcp + 3);
+  await sendUdp(allowed, way, [own(allowed.berth).host]);
+  await waitFor(() => hits.udp > before.udp, { what: 'UDP where it is allowed' });
+  assert.match((await probe(await openPage(allowed), '127.0.0.1:9222'))[0], /^net::ERR_/, 'its own debugging port stays closed');
+  await end(allowed);
+});
+
+test('a page reaches no other berth, whatever its profile allows', { skip, timeout: 60000 }, async (t) => {
+  const victim = await open(t);
+  const attacker = await open(t, { runtimeProfile: 'open' });
+  // A server in the victim's namespace: what would be there to be reached.
+  const script = `require('net').createServer((s) => s.end('HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nhi')).listen(8080, '0.0.0.0', () => console.log('serving'))`;
+  const server = new Program('inside', ['ip', 'netns', 'exec', `berth-${worker.id}-${victim.berth}`, process.execPath, '-e', script], {
+    env: process.env,
+    cwd: stack.dir,
+    logFile: join(stack.dir, 'inside.log'),
+  });
+  t.after(() => server.kill());
+  await server.line(/serving/);
+  assert.equal(await (await openPage(victim)).go('http://127.0.0.1:8080/'), 'loaded', 'the server is there');
+  const page = await openPage(attacker);
+  for (const port of [8080, 9222]) {
+    for (const found of await probe(page, `${own(victim.berth).self}:${port}`)) assert.match(found, /^(net::ERR_|refused)/);
+  }
+  await server.kill();
+});
+
+// ---- files, and what other sessions left ----
+
+test('a client reads no file of the host and writes only to its own /tmp', { skip, timeout: 30000 }, async (t) => {
+  const secret = join(stack.dir, 'secret.txt');
+  chmodSync(stack.dir, 0o755);
+  writeFileSync(secret, 'secret', { mode: 0o644 });
+  const session = await open(t);
+  const page = await openPage(session);
+  assert.equal(await page.go('file:///etc/passwd'), 'loaded');
+  await waitFor(async () => /^berth:x:1000:1000:.*$/.test((await page.evaluate('document.body.innerText')).trim()), { what: "the jail's /etc/passwd" });
+  const files = [secret, `/proc/1/root${secret}`, `/proc/self/cwd/..${secret}`, '/etc/shadow', '/proc/1/root/etc/shadow', '/etc/machine-id'];
+  for (const file of [...files, '/root/', '/home/', '/sys/', '/run/berth/', '/dev/mem', '/dev/kmsg']) {
+    assert.match(await page.go(`file://${file}`), /^net::ERR_(FILE_NOT_FOUND|ACCESS_DENIED)/, file);
+  }
+  await page.go('data:text/html,<input type=file>');
+  const { root } = await page.send('DOM.getDocument');
+  const { nodeId } = await page.send('DOM.querySelector', { nodeId: root.nodeId, selector: 'input' });
+  const read = async (file) => {
+    await page.send('DOM.setFileInputFiles', { nodeId, files: [file] });
+    return page.evaluate(`document.querySelector('input').files[0].text().catch((error) => 'no: ' + error.name)`);
+  };
+  assert.match(await read('/etc/passwd'), /^berth:/);
+  for (const file of files) assert.match(await read(file), /^no: NotFoundError/, file);
+
+  const download = async (downloadPath) => {
+    await session.cdp.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath, eventsEnabled: true });
+    const state = new Promise((resolve) => {
+      session.cdp.ws.on('message', (text) => {
+        const { method, params } = JSON.parse(text);
+        if (method === 'Browser.downloadProgress' && params.state !== 'inProgress') resolve(params.state);
+      });
+    });
+    await page.evaluate(`Object.assign(document.createElement('a'), { href: URL.createObjectURL(new Blob(['x'])), download: 'x.txt' }).click()`);
+    return within(state, 5000);
+  };
+  assert.equal(await download('/tmp/downloads'), 'completed');
+  for (const folder of ['/', '/etc', '/usr/local', '/dev', '/run', '/proc/sys/kernel', '/tmp/../etc']) assert.equal(await download(folder), 'canceled', folder);
+  await end(session);
+});
+
+test('nothing of a session is seen by another one, beside it or after it in its berth', { skip, timeout: 60000 }, async (t) => {
+  const visit = async (session) => {
+    const page = await openPage(session);
+    await serve(session, page, '<h1>shop</h1>');
+    await page.go('https://shop.example/');
+    await waitFor(() => page.evaluate('location.host === "shop.example" && document.readyState === "complete"'), { what: 'the page' });
+    return page;
+  };
+  const look = `(async () => [document.cookie, localStorage.length, (await caches.keys()).length, (await indexedDB.databases()).length,
+    (await navigator.serviceWorker.getRegistrations()).length])()`;
+  const nothing = ['', 0, 0, 0, 0];
+  const first = await open(t);
+  const page = await visit(first);
+  assert.deepEqual(await page.evaluate(look), nothing);
+  await page.evaluate(`(async () => {
+    document.cookie = 'login=1; max-age=99999'; localStorage.left = 1;
+    await (await caches.open('left')).put('/y', new Response('left'));
+    await new Promise((done) => (indexedDB.open('left').onsuccess = done));
+  })()`);
+  assert.deepEqual((await page.evaluate(look)).slice(0, 4), ['login=1', 1, 1, 1]);
+  await first.cdp.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: '/dev/shm', eventsEnabled: true });
+  await page.evaluate(`Object.assign(document.createElement('a'), { href: URL.createObjectURL(new Blob(['x'])), download: 'left.txt' }).click()`);
+  const left = await openPage(first);
+  await waitFor(async () => (await left.go('file:///dev/shm/left.txt')) === 'loaded', { what: 'the download' });
+  const second = await open(t);
+  assert.deepEqual(await (await visit(second)).evaluate(look), nothing, 'beside');
+  assert.match(await (await openPage(second)).go('file:///dev/shm/left.txt'), /^net::ERR_FILE_NOT_FOUND/);
+  await end(second);
+  await end(first);
+  // Every berth, the first one's too.
+  const next = [await open(t), await open(t), await open(t)];
+  assert.ok(next.some(({ berth }) => berth === first.berth));
+  for (const session of next) {
+    assert.deepEqual(await (await visit(session)).evaluate(look), nothing, `berth ${session.berth}`);
+    assert.match(await (await openPage(session)).go('file:///dev/shm/left.txt'), /^net::ERR_FILE_NOT_FOUND/);
+    const { targetInfos } = await session.cdp.send('Target.getTargets');
+    assert.ok(targetInfos.every(({ url }) => /^(about:blank|https:\/\/shop\.example\/|file:|chrome-error:|$)/.test(url)), JSON.stringify(targetInfos));
+  }
+  for (const session of next) await end(session);
+});
+
+// ---- using things up ----
+
+test('all CPU: the neighbour goes on', { skip, timeout: 60000 }, async (t) => {
+  await beside(t, (session, page) =>
+    page.evaluate(`for (let i = 0; i < 24; i++) new Worker(URL.createObjectURL(new Blob(['for (;;);'])))`),
+  );
+});
+
+test('tabs and workers without end: the berth has only so many processes and threads', { skip, timeout: 60000 }, async (t) => {
+  await beside(t, async (session, page) => {
+    const bomb = 'for (let i = 0; i < 1000; i++) new Worker(URL.createObjectURL(new Blob(["setInterval(() => {}, 1)"])))';
+    await within(page.evaluate(bomb), 5000);
+    for (let i = 0; i < 20; i++) within(session.cdp.send('Target.createTarget', { url: `data:text/html,<script>${bomb}</script>${i}` }), 1);
+    let most = 0;
+    await waitFor(() => (most = Math.max(most, tasks(session))) >= PIDS * 0.75, { what: 'the attack to be one' });
+    for (let i = 0; i < 20; i++) {
+      assert.ok(tasks(session) <= PIDS + 1, `${tasks(session)} processes and threads`);
+      await pause(20);
+    }
+  });
+});
+
+test('memory without end: the page dies of it, not the machine', { skip, timeout: 60000 }, async (t) => {
+  await beside(t, async (session, page) => {
+    const chunk = 'window.k = [...(window.k ?? []), new Uint8Array(64 << 20).fill(7)], window.k.length';
+    let held = 0;
+    for (let i = 1; i <= 2 * (MEMORY_MB / 64); i++) {
+      const answer = await within(page.evaluate(chunk), 5000);
+      if (answer !== i) break;
+      held = i * 64;
+    }
+    assert.ok(held > 0 && held < MEMORY_MB, `a page could have ${held} MB of ${MEMORY_MB}`);
+  });
+});
+
+test('downloads without end: its own disk is full', { skip, timeout: 60000 }, async (t) => {
+  await beside(t, async (session, page) => {
+    const states = [];
+    session.cdp.ws.on('message', (text) => {
+      const { method, params } = JSON.parse(text);
+      if (method === 'Browser.downloadProgress' && params.state !== 'inProgress') states.push(params.state);
+    });
+    await session.cdp.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: '/dev/shm', eventsEnabled: true });
+    const size = `${(SHM_MB * 3) / 8} << 20`;
+    for (let i = 0; i < 4; i++) {
+      await page.evaluate(
+        `Object.assign(document.createElement('a'), { href: URL.createObjectURL(new Blob([new Uint8Array(${size})])), download: 'f${i}' }).click()`,
+      );
+      await waitFor(() => states.length > i, { what: `download ${i} to end` });
+    }
+    assert.ok(states[0] === 'completed' && states.includes('canceled'), states.join());
+  });
+});
+
+test('connections without end, and ones that never read: refused, and bounded', { skip, timeout: 60000 }, async (t) => {
+  await beside(t, async (session) => {
+    const sockets = [];
+    let refused;
+    while (!refused && sockets.length < 400) {
+      for (const r of await Promise.allSettled(Array.from({ length: 20 }, () => Cdp.open(session.connectUrl, { agent: false })))) {
+        if (r.status === 'fulfilled') sockets.push(r.value);
+        else refused = r.reason;
+      }
+    }
+    assert.equal(refused?.status, 429, `${sockets.length} connections`);
+    for (const socket of sockets.splice(8)) socket.drop();
+    // Asks for megabytes and takes none of them.
+    for (const { ws } of sockets) {
+      ws.pause();
+      for (let i = 0; i < 5000; i++) ws.send('{"id":1,"method":"Browser.getBrowserCommandLine"}');
+    }
+    await pause(1000);
+    t.after(() => sockets.forEach((socket) => socket.drop()));
+  });
+});
+
+// ---- ending badly ----
+
+test('a page that does not want to go is gone when its session ends', { skip, timeout: 30000 }, async (t) => {
+  const session = await open(t);
+  const page = await openPage(session);
+  await page.send('Page.enable');
+  const dialog = new Promise((resolve) => session.cdp.ws.on('message', (text) => text.includes('javascriptDialogOpening') && resolve('asked')));
+  const stay = 'onbeforeunload = (event) => event.preventDefault(); for (;;) alert(1)';
+  within(page.send('Runtime.evaluate', { expression: stay, userGesture: true }), 1);
+  assert.equal(await within(dialog, 5000), 'asked');
+  await end(session, 3000);
+});
+
+for (const method of ['Browser.close', 'Browser.crash']) {
+  test(`${method} ends the session, and the berth serves the next`, { skip, timeout: 30000 }, async (t) => {
+    const session = await open(t);
+    session.cdp.send(method).catch(() => {});
+    const { code } = await within(session.cdp.closed, 5000, {});
+    assert.equal(code, 4004);
+    await clean(session);
+    assert.equal((await stack.session(session.id)).reason, 'browser_crashed');
+    const next = [await open(t), await open(t), await open(t)];
+    assert.ok(next.some(({ berth }) => berth === session.berth));
+    for (const one of next) await end(one);
+  });
+}
