@@ -2,7 +2,7 @@
 //
 //   node bench/create.mjs --api http://127.0.0.1:3000 --redis redis://… [--runs 200] [--key KEY] [--json FILE]
 //
-// One keep-alive connection: create, release, wait until a berth is warm again, next. Printed are the client's wall time,
+// One keep-alive connection: create, release, wait until the pool is full again, next. Printed are the client's wall time,
 // the server's own time (the Server-Timing header's total), and how many commands and scripts Redis carried out for
 // a create (differences of INFO commandstats). As a floor, a PING over the same HTTP connection: GET /healthz.
 // Nothing here passes or fails by time; it counts and prints.
@@ -68,19 +68,21 @@ function summary(samples) {
   return { p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95), p99: quantile(sorted, 0.99), n: sorted.length };
 }
 
-async function untilWarm() {
+/** Waits until the pool is as full as it was at the start and nothing is under way, so that what Redis carries out is the create's. */
+async function untilSettled() {
   for (;;) {
-    const { body } = await call('GET', '/v1/stats');
-    if (body.berths.warm > 0) return;
+    const { berths } = (await call('GET', '/v1/stats')).body;
+    if (berths.warm >= target && berths.starting + berths.cleaning === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
+const target = Math.max(1, (await call('GET', '/v1/stats')).body.berths.warm);
 const rows = { floor: [], createWall: [], createServer: [], releaseWall: [], evalsha: [] };
 const runs = Number(opt.runs);
 const warmups = Number(opt.warmups);
 for (let i = 0; i < runs + warmups; i++) {
-  await untilWarm();
+  await untilSettled();
   const floor = await call('GET', '/healthz');
   const before = await commands();
   const created = await call('POST', '/v1/sessions', {});
