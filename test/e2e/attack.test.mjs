@@ -253,10 +253,12 @@ test('a client reads no file of the host and writes only to its own /tmp', { ski
     assert.match(await page.go(`file://${file}`), /^net::ERR_(FILE_NOT_FOUND|ACCESS_DENIED)/, file);
   }
   await page.go('data:text/html,<input type=file>');
-  const { root } = await page.send('DOM.getDocument');
-  const { nodeId } = await page.send('DOM.querySelector', { nodeId: root.nodeId, selector: 'input' });
+  // A navigation is answered when it commits: the document may still be on its way, and a node's id dies with
+  // each "the document has changed"; a handle on the element does not.
+  await waitFor(() => page.evaluate(`document.readyState === 'complete' && !!document.querySelector('input')`), { what: 'the input' });
+  const { result: input } = await page.send('Runtime.evaluate', { expression: `document.querySelector('input')` });
   const read = async (file) => {
-    await page.send('DOM.setFileInputFiles', { nodeId, files: [file] });
+    await page.send('DOM.setFileInputFiles', { objectId: input.objectId, files: [file] });
     return page.evaluate(`document.querySelector('input').files[0].text().catch((error) => 'no: ' + error.name)`);
   };
   assert.match(await read('/etc/passwd'), /^berth:/);
