@@ -29,7 +29,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
 SCRIPTS    := $(shell sed -n 's/^SCRIPT(\(.*\))$$/\1/p' shared/scripts.def)
 SHARED_SRC := $(wildcard shared/*.c)
 API_SRC    := $(wildcard api/*.c)
-WORKER_SRC := $(wildcard worker/*.c worker/driver/*.c)
+WORKER_SRC := $(wildcard worker/*.c worker/driver/*.c) worker/guest/protocol.c
 # Where llhttp is a library (libllhttp-dev) it is linked; Debian 12 has its C sources (node-llhttp).
 ifneq ($(wildcard $(LLHTTP)/llhttp/llhttp.c),)
 LLHTTP_OBJ := $(addprefix $(BUILD)/llhttp/,llhttp.o api.o http.o)
