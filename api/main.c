@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../shared/fetch.h"
 #include "../shared/log.h"
 #include "../shared/random.h"
 #include "api.h"
@@ -13,7 +14,6 @@
 #include "call.h"
 #include "dispatch.h"
 #include "drain.h"
-#include "fetch.h"
 #include "fleet.h"
 #include "metrics.h"
 #include "relay_cdp.h"

@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../shared/fetch.h"
 #include "../shared/log.h"
 #include "../shared/mem.h"
 #include "../shared/random.h"
 #include "../shared/relay.h"
 #include "create.h"
-#include "fetch.h"
 #include "links.h"
 #include "metrics.h"
 #include "session_view.h"

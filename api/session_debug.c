@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/fetch.h"
 #include "../shared/json.h"
 #include "../shared/mem.h"
-#include "fetch.h"
 #include "links.h"
 #include "session_view.h"
 

@@ -1,5 +1,5 @@
-/* fetch.h: outgoing HTTP on the loop (libcurl's multi interface): small GETs, and TCP connections to hosts by
- * name. */
+/* fetch.h: outgoing HTTP on the loop (libcurl's multi interface): small requests over TCP or a unix socket,
+ * on connections that are kept and used again, and TCP connections to hosts by name. */
 #ifndef BERTH_FETCH_H
 #define BERTH_FETCH_H
 #include <ev.h>
@@ -15,6 +15,18 @@ void fetch_free(struct fetch *f); /* jobs under way end without a callback */
  * NUL-terminated and lives as long as the callback. */
 typedef void fetch_get_cb(void *arg, int status, const char *body, size_t len);
 struct fetch_job *fetch_get(struct fetch *f, const char *url, long timeout_ms, fetch_get_cb *cb, void *arg);
+
+struct fetch_request {
+    const char *method;      /* NULL: GET, or POST where there is a body */
+    const char *url;         /* http or https; with a unix socket its host is only named */
+    const char *unix_socket; /* path, or NULL */
+    const char *json;        /* body, copied; NULL: none */
+    long timeout_ms;
+};
+/* As fetch_get's callback; why: curl's words where status is 0, "" otherwise. */
+typedef void fetch_reply_cb(void *arg, int status, const char *body, size_t len, const char *why);
+struct fetch_job *fetch_start(struct fetch *f, const struct fetch_request *request, fetch_reply_cb *cb,
+                              void *arg);
 
 /* fd: connected, non-blocking, the callee's; -1 when that failed. */
 typedef void fetch_connect_cb(void *arg, int fd);

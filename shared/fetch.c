@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../shared/buf.h"
-#include "../shared/log.h"
-#include "../shared/mem.h"
+#include "buf.h"
+#include "log.h"
+#include "mem.h"
 
 #define BODY_MAX (1024 * 1024)
 
@@ -31,8 +31,10 @@ struct fetch_job {
     struct fetch *fetch;
     struct fetch_job *prev, *next;
     CURL *easy;
+    struct curl_slist *headers;
     struct buf body;
     fetch_get_cb *on_get;
+    fetch_reply_cb *on_reply;
     fetch_connect_cb *on_connect;
     void *arg;
 };
@@ -47,6 +49,7 @@ static void job_free(struct fetch_job *j)
         j->next->prev = j->prev;
     curl_multi_remove_handle(j->fetch->multi, j->easy);
     curl_easy_cleanup(j->easy);
+    curl_slist_free_all(j->headers);
     buf_cleanup(&j->body);
     free(j);
 }
@@ -68,6 +71,7 @@ static int take_socket(struct fetch_job *j)
 static void finish(struct fetch_job *j, CURLcode result)
 {
     fetch_get_cb *on_get = j->on_get;
+    fetch_reply_cb *on_reply = j->on_reply;
     fetch_connect_cb *on_connect = j->on_connect;
     struct buf body = j->body;
     void *arg = j->arg;
@@ -76,9 +80,9 @@ static void finish(struct fetch_job *j, CURLcode result)
 
     if (on_connect && result == CURLE_OK)
         fd = take_socket(j);
-    if (on_get && result == CURLE_OK)
+    if (!on_connect && result == CURLE_OK)
         curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (result != CURLE_OK)
+    if (result != CURLE_OK && !on_reply)
         log_warn("fetch_failed", "error=%s", curl_easy_strerror(result));
     memset(&j->body, 0, sizeof(j->body));
     job_free(j);
@@ -86,6 +90,9 @@ static void finish(struct fetch_job *j, CURLcode result)
         on_connect(arg, fd);
     if (on_get)
         on_get(arg, (int)status, body.data ? body.data : "", body.len);
+    if (on_reply)
+        on_reply(arg, (int)status, body.data ? body.data : "", body.len,
+                 result == CURLE_OK ? "" : curl_easy_strerror(result));
     buf_cleanup(&body);
 }
 
@@ -229,6 +236,27 @@ struct fetch_job *fetch_get(struct fetch *f, const char *url, long timeout_ms, f
     struct fetch_job *j = job_new(f, url, timeout_ms, arg);
 
     j->on_get = cb;
+    curl_easy_setopt(j->easy, CURLOPT_WRITEFUNCTION, on_curl_body);
+    curl_easy_setopt(j->easy, CURLOPT_WRITEDATA, j);
+    curl_multi_add_handle(f->multi, j->easy);
+    return j;
+}
+
+struct fetch_job *fetch_start(struct fetch *f, const struct fetch_request *r, fetch_reply_cb *cb, void *arg)
+{
+    struct fetch_job *j = job_new(f, r->url, r->timeout_ms, arg);
+
+    j->on_reply = cb;
+    if (r->unix_socket)
+        curl_easy_setopt(j->easy, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
+    if (r->json) {
+        j->headers = curl_slist_append(j->headers, "Content-Type: application/json");
+        j->headers = curl_slist_append(j->headers, "Expect:"); /* else a second's wait for "100 Continue" */
+        curl_easy_setopt(j->easy, CURLOPT_HTTPHEADER, j->headers);
+        curl_easy_setopt(j->easy, CURLOPT_COPYPOSTFIELDS, r->json);
+    }
+    if (r->method)
+        curl_easy_setopt(j->easy, CURLOPT_CUSTOMREQUEST, r->method);
     curl_easy_setopt(j->easy, CURLOPT_WRITEFUNCTION, on_curl_body);
     curl_easy_setopt(j->easy, CURLOPT_WRITEDATA, j);
     curl_multi_add_handle(f->multi, j->easy);
