@@ -5,11 +5,13 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "../shared/clock.h"
+#include "net_clean.h"
 
 #define TRY_EVERY_MS 10
 
@@ -41,4 +43,29 @@ int host_lock_take(const char *name, int wait_ms)
         }
         poll(NULL, 0, TRY_EVERY_MS);
     }
+}
+
+int host_lock_take_worker(const char *worker_id, char *err, unsigned errlen)
+{
+    char name[96];
+    int fd;
+
+    if (!*worker_id || strlen(worker_id) > 64) {
+        snprintf(err, errlen, "a worker id has 1 to 64 characters");
+        return -1;
+    }
+    snprintf(name, sizeof(name), NET_CLEAN_WORKER_LOCK, worker_id);
+    /* A worker that was just killed may take a moment to be gone. */
+    fd = host_lock_take(name, 2000);
+    if (fd >= 0)
+        return fd;
+    if (errno == EADDRINUSE)
+        snprintf(
+            err, errlen,
+            "a worker with the id %s already runs on this host: give this one another BERTH_WORKER_ID (and "
+            "one driver: of its profiles only sim may be beside another)",
+            worker_id);
+    else
+        snprintf(err, errlen, "cannot take the lock of worker %s: %s", worker_id, strerror(errno));
+    return -1;
 }

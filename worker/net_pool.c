@@ -144,7 +144,7 @@ static int run(const char *program, const char *flag, const struct buf *input, i
     return status == 0 ? 0 : -1;
 }
 
-static int make_links(struct net_pool *p, char *err, size_t errlen)
+static int make_links(struct net_pool *p, const int *holders, char *err, size_t errlen)
 {
     struct buf batch = {0};
     int result;
@@ -152,8 +152,11 @@ static int make_links(struct net_pool *p, char *err, size_t errlen)
     for (int i = 0; i < p->table.berth_count; i++) {
         const char *ifname = p->table.berths[i].ifname;
 
-        buf_addf(&batch, "netns add berth-%s-%d\nlink add %s type veth peer name eth0 netns berth-%s-%d\n",
-                 p->worker_id, i, ifname, p->worker_id, i);
+        if (holders)
+            buf_addf(&batch, "netns attach berth-%s-%d %d\n", p->worker_id, i, holders[i]);
+        else
+            buf_addf(&batch, "netns add berth-%s-%d\n", p->worker_id, i);
+        buf_addf(&batch, "link add %s type veth peer name eth0 netns berth-%s-%d\n", ifname, p->worker_id, i);
     }
     result = run(p->ip, "-batch", &batch, 10000 + 100 * p->table.berth_count, err, errlen);
     buf_cleanup(&batch);
@@ -233,7 +236,7 @@ static int guard_port(struct net_pool *p, int berth, const struct buf *rules, ch
 }
 
 /* Under the host-wide lock: everything that looks at other workers' networks. */
-static int build(struct net_pool *p, char *err, size_t errlen)
+static int build(struct net_pool *p, const int *holders, char *err, size_t errlen)
 {
     struct buf rules = {0};
     int result = -1;
@@ -243,7 +246,7 @@ static int build(struct net_pool *p, char *err, size_t errlen)
         goto cleanup;
     /* The rules first: they go by name, so there is no moment without them. */
     egress_rules_create(&rules, &p->table);
-    if (run(p->nft, "-f", &rules, 10000, err, errlen) != 0 || make_links(p, err, errlen) != 0)
+    if (run(p->nft, "-f", &rules, 10000, err, errlen) != 0 || make_links(p, holders, err, errlen) != 0)
         goto cleanup;
     net_clean_open_firewall(p->nft, p->table.if_pattern);
     net_clean_forward();
@@ -323,7 +326,7 @@ struct net_pool *net_pool_new(const struct net_pool_config *c, char *err, size_t
                  strerror(errno));
         goto cleanup;
     }
-    result = build(p, err, errlen);
+    result = build(p, c->holders, err, errlen);
 cleanup:
     if (lock >= 0)
         close(lock);

@@ -20,6 +20,8 @@ struct net_pool_config {
     const char *cidr;         /* BERTH_NET */
     const char *egress_allow; /* the policy berths begin with: BERTH_EGRESS_ALLOW */
     int cdp_port;             /* inside, only the worker may connect to it */
+    const int *holders;       /* NULL, or for each berth a process whose namespace is to be taken instead of a
+                                 new one; it must live until net_pool_free */
 };
 
 /* NULL with a sentence in err that says what is missing. Blocks: for opening. */

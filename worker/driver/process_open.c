@@ -9,7 +9,6 @@
 #include "../../shared/log.h"
 #include "../../shared/mem.h"
 #include "../host_lock.h"
-#include "../net_clean.h"
 #include "process.h"
 #include "process_flags.h"
 #include "process_probe.h"
@@ -38,28 +37,6 @@ static char *resolv_conf(int own_network)
         fclose(f);
     }
     return mem_strndup(text, n);
-}
-
-static int take_lock(struct driver *d, const char *worker_id, char *err, unsigned errlen)
-{
-    char name[96];
-
-    if (!*worker_id || strlen(worker_id) > 64) {
-        snprintf(err, errlen, "a worker id has 1 to 64 characters");
-        return -1;
-    }
-    snprintf(name, sizeof(name), NET_CLEAN_WORKER_LOCK, worker_id);
-    /* A worker that was just killed may take a moment to be gone. */
-    d->lock = host_lock_take(name, 2000);
-    if (d->lock >= 0)
-        return 0;
-    if (errno == EADDRINUSE)
-        snprintf(err, errlen,
-                 "a worker with the id %s already runs on this host: give this one another BERTH_WORKER_ID",
-                 worker_id);
-    else
-        snprintf(err, errlen, "cannot take the lock of worker %s: %s", worker_id, strerror(errno));
-    return -1;
 }
 
 static int open_jail(struct driver *d, char *isolation, unsigned len, char *err, unsigned errlen)
@@ -143,8 +120,8 @@ struct driver *process_open(const struct driver_config *config, const struct dri
     *isolation = '\0';
     if (child_init_subreaper() != 0)
         log_warn("no_subreaper", "error=%s", strerror(errno));
-    if (take_lock(d, config->worker_id, err, errlen) != 0 ||
-        open_jail(d, isolation, isolation_len, err, errlen) != 0)
+    d->lock = host_lock_take_worker(config->worker_id, err, errlen);
+    if (d->lock < 0 || open_jail(d, isolation, isolation_len, err, errlen) != 0)
         goto fail;
     open_cgroups(d, config->worker_id, isolation, isolation_len);
     if (open_network(d, config, isolation, isolation_len, err, errlen) != 0)

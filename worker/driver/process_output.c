@@ -53,6 +53,21 @@ static void finish_line(struct process_output *o, int quiet)
         o->on_no_devtools(o->arg);
 }
 
+static void feed(struct process_output *o, const char *data, size_t len, int quiet)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] == '\n')
+            finish_line(o, quiet);
+        else if (o->len < PROCESS_OUTPUT_LINE_MAX - 1)
+            o->line[o->len++] = isprint((unsigned char)data[i]) ? data[i] : '?';
+    }
+}
+
+void process_output_feed(struct process_output *o, const char *data, size_t len)
+{
+    feed(o, data, len, 0);
+}
+
 /* 0 when there is nothing more to read now, 1 at the end of the pipe. */
 static int read_some(struct process_output *o, int quiet, int reads)
 {
@@ -65,12 +80,7 @@ static int read_some(struct process_output *o, int quiet, int reads)
             return errno != EAGAIN && errno != EINTR;
         if (n == 0)
             return 1;
-        for (ssize_t i = 0; i < n; i++) {
-            if (chunk[i] == '\n')
-                finish_line(o, quiet);
-            else if (o->len < PROCESS_OUTPUT_LINE_MAX - 1)
-                o->line[o->len++] = isprint((unsigned char)chunk[i]) ? chunk[i] : '?';
-        }
+        feed(o, chunk, (size_t)n, quiet);
     }
     return 0;
 }
@@ -92,7 +102,8 @@ void process_output_init(struct process_output *o, struct ev_loop *loop, int fd,
     o->berth = berth;
     ev_io_init(&o->io, on_pipe, fd, EV_READ);
     o->io.data = o;
-    ev_io_start(loop, &o->io);
+    if (fd >= 0)
+        ev_io_start(loop, &o->io);
 }
 
 void process_output_drain(struct process_output *o)
@@ -109,7 +120,8 @@ void process_output_cleanup(struct process_output *o)
     if (!o->loop)
         return;
     ev_io_stop(o->loop, &o->io);
-    close(o->io.fd);
+    if (o->io.fd >= 0)
+        close(o->io.fd);
     o->loop = NULL;
     o->count = 0;
 }

@@ -3,6 +3,7 @@
 #ifndef BERTH_PROCESS_OUTPUT_H
 #define BERTH_PROCESS_OUTPUT_H
 #include <ev.h>
+#include <stddef.h>
 
 #define PROCESS_OUTPUT_LINE_MAX 240
 #define PROCESS_OUTPUT_LINES    6
@@ -22,8 +23,10 @@ struct process_output {
     void *arg;
 };
 
-/* fd: the reading end of the pipe, non-blocking; the output's until process_output_cleanup. */
+/* fd: the reading end of the pipe, non-blocking; the output's until process_output_cleanup. -1: there is
+ * none, process_output_feed brings what was read elsewhere. */
 void process_output_init(struct process_output *o, struct ev_loop *loop, int fd, int berth);
+void process_output_feed(struct process_output *o, const char *data, size_t len);
 /* Reads what is there; no callbacks. For the last words after an exit. */
 void process_output_drain(struct process_output *o);
 void process_output_cleanup(struct process_output *o); /* may be repeated */
