@@ -21,6 +21,7 @@
 #include "host_lock.h"
 #include "net_clean.h"
 #include "net_if.h"
+#include "net_tap.h"
 
 #define NETWORKS_MAX 4096
 #define BLOCK_PREFIX 30
@@ -44,6 +45,7 @@ struct net_pool {
     char worker_id[65];
     int host_ns; /* the worker's own namespace */
     int cdp_port;
+    const struct net_tap_config *tap;
     char ip[64], nft[64];
     struct dns_upstreams *upstreams;
     struct egress_table table;
@@ -80,6 +82,18 @@ int net_pool_socket(const struct net_pool *p, int berth, int type)
     if (enter(p, berth) != 0)
         return -1;
     fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    leave(p);
+    return fd;
+}
+
+int net_pool_tap(const struct net_pool *p, int berth, const unsigned char mac[6])
+{
+    int fd = -1;
+
+    if (enter(p, berth) != 0)
+        return -1;
+    if (net_tap_neighbour(p->tap, mac) == 0 && net_tap_forget() == 0)
+        fd = net_tap_open();
     leave(p);
     return fd;
 }
@@ -170,11 +184,13 @@ static int set_up_inside(struct net_pool *p, int berth, int *udp, int *tcp)
     struct sockaddr_in dns = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
     int one = 1;
 
-    dns.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    dns.sin_addr.s_addr = p->tap ? p->tap->gateway.s_addr : htonl(INADDR_LOOPBACK);
     if (net_if_sysctl("ipv6/conf/all/disable_ipv6", NULL, 1) != 0 && errno != ENOENT)
         return -1;
     if (net_if_up("lo") != 0 || net_if_set_address("eth0", b->self, BLOCK_PREFIX) != 0 ||
         net_if_up("eth0") != 0 || net_if_default_route(b->host) != 0)
+        return -1;
+    if (p->tap && net_tap_create(p->tap) != 0)
         return -1;
     *udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     *tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -251,7 +267,10 @@ static int build(struct net_pool *p, const int *holders, char *err, size_t errle
     net_clean_open_firewall(p->nft, p->table.if_pattern);
     net_clean_forward();
     rules.len = 0;
-    egress_rules_inside(&rules, p->cdp_port, geteuid());
+    if (p->tap)
+        net_tap_rules(&rules, p->tap, geteuid());
+    else
+        egress_rules_inside(&rules, p->cdp_port, geteuid());
     for (int i = 0; i < p->table.berth_count; i++) {
         if (set_up(p, i, err, errlen) != 0 || guard_port(p, i, &rules, err, errlen) != 0)
             goto cleanup;
@@ -310,6 +329,7 @@ struct net_pool *net_pool_new(const struct net_pool_config *c, char *err, size_t
 
     p->loop = c->loop;
     p->cdp_port = c->cdp_port;
+    p->tap = c->tap;
     p->host_ns = -1;
     snprintf(p->worker_id, sizeof(p->worker_id), "%s", c->worker_id);
     p->table.berth_count = c->berths;

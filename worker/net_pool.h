@@ -12,6 +12,7 @@
 #include "../shared/errors.h"
 
 struct net_pool;
+struct net_tap_config; /* net_tap.h */
 
 struct net_pool_config {
     struct ev_loop *loop;
@@ -22,6 +23,7 @@ struct net_pool_config {
     int cdp_port;             /* inside, only the worker may connect to it */
     const int *holders;       /* NULL, or for each berth a process whose namespace is to be taken instead of a
                                  new one; it must live until net_pool_free */
+    const struct net_tap_config *tap; /* NULL, or each namespace gets a guest's card; outlives the pool */
 };
 
 /* NULL with a sentence in err that says what is missing. Blocks: for opening. */
@@ -29,6 +31,9 @@ struct net_pool *net_pool_new(const struct net_pool_config *config, char *err, s
 int net_pool_namespace(const struct net_pool *p, int berth); /* a descriptor; the pool's */
 /* A new socket that belongs to the berth's namespace, non-blocking and close-on-exec; -1 with errno. */
 int net_pool_socket(const struct net_pool *p, int berth, int type) MUST_USE;
+/* The tap of the berth's guest, who will have this hardware address; what a former guest had open is
+ * forgotten. -1 with errno; the caller closes it. */
+int net_pool_tap(const struct net_pool *p, int berth, const unsigned char mac[6]) MUST_USE;
 /* Gives the berth the policy of this list (profile's egress_allow). 1: it has it already. 0: on_done will be
  * called from the loop with 0 or -1. -1 with a message: impossible. One change at a time per berth. */
 int net_pool_set_policy(struct net_pool *p, int berth, char *const *egress_allow,

@@ -1,0 +1,144 @@
+/* vmm_qemu_open.c: what of QEMU this machine has: program, version, accelerators, and what a snapshot depends
+ * on. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../shared/buf.h"
+#include "../shared/clock.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "../shared/random.h"
+#include "image.h"
+#include "vmm_qemu.h"
+
+#define PROGRAM      "qemu-system-x86_64"
+#define RUN_LIMIT_MS 10000
+#define TSC_LOOK_NS  20000000L
+
+int vmm_qemu_parse_version(const char *line, char out[40])
+{
+    static const char start[] = "QEMU emulator version ";
+    size_t n;
+
+    if (strncmp(line, start, sizeof(start) - 1) != 0)
+        return -1;
+    line += sizeof(start) - 1;
+    n = strspn(line, "0123456789.");
+    if (n < 3 || n >= 40 || !strchr(line, '.') || line[0] == '.')
+        return -1;
+    memcpy(out, line, n);
+    out[n] = '\0';
+    return 0;
+}
+
+static int find_version(struct vmm_host *h, char *err, size_t errlen)
+{
+    char *argv[] = {h->program, (char *)"--version", NULL};
+    struct buf output = {0};
+    int ok = child_run(argv, NULL, &output, RUN_LIMIT_MS) == 0 && output.data &&
+             vmm_qemu_parse_version(output.data, h->version) == 0;
+
+    if (!ok)
+        snprintf(err, errlen, "%s --version does not say its version: %.100s", h->program,
+                 output.data ? output.data : "nothing");
+    buf_cleanup(&output);
+    return ok ? 0 : -1;
+}
+
+/* Cycles of the time stamp counter a millisecond, which TCG hands on as it is. */
+static long measure_tsc(void)
+{
+#if defined(__x86_64__)
+    struct timespec pause = {0, TSC_LOOK_NS};
+    int64_t us = clock_mono_us();
+    unsigned long long cycles = __builtin_ia32_rdtsc();
+
+    nanosleep(&pause, NULL);
+    cycles = __builtin_ia32_rdtsc() - cycles;
+    us = clock_mono_us() - us;
+    return us > 0 ? (long)(cycles * 1000 / (unsigned long long)us) : 0;
+#else
+    return 1000000; /* QEMU's own clock: nanoseconds */
+#endif
+}
+
+struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, size_t errlen)
+{
+    struct vmm_host *h = mem_alloc(sizeof(*h));
+    int n = 0;
+
+    h->loop = config->loop;
+    if (*config->program)
+        snprintf(h->program, sizeof(h->program), "%s", config->program);
+    else if (child_find_program(PROGRAM, h->program, sizeof(h->program)) != 0) {
+        snprintf(err, errlen,
+                 "the program " PROGRAM " is missing: install the Debian package qemu-system-x86");
+        goto fail;
+    }
+    if (child_find_program("bwrap", h->bwrap, sizeof(h->bwrap)) != 0) {
+        snprintf(err, errlen, "the program bwrap is missing: install the Debian package bubblewrap");
+        goto fail;
+    }
+    if (find_version(h, err, errlen) != 0)
+        goto fail;
+    if (strcmp(config->accel, "tcg") != 0)
+        h->accels[n++] = "kvm";
+    if (strcmp(config->accel, "kvm") != 0)
+        h->accels[n++] = "tcg";
+    h->tsc_khz = measure_tsc();
+    log_debug("qemu", "program=%s version=%s tsc_khz=%ld", h->program, h->version, h->tsc_khz);
+    return h;
+fail:
+    free(h);
+    return NULL;
+}
+
+void vmm_qemu_close(struct vmm_host *h)
+{
+    free(h);
+}
+
+const char *const *vmm_qemu_accels(const struct vmm_host *h)
+{
+    return h->accels;
+}
+
+/* The first lines of these names in /proc/cpuinfo: what a guest sees under KVM. */
+static void add_cpu(struct buf *out)
+{
+    static const char *const names[] = {"vendor_id", "cpu family", "model\t", "model name",
+                                        "stepping",  "microcode",  "flags"};
+    static char text[32768];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+    if (f)
+        fclose(f);
+    text[n] = '\0';
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *at = strstr(text, names[i]);
+
+        if (at)
+            buf_addf(out, "host %.*s\n", (int)strcspn(at, "\n"), at);
+    }
+}
+
+void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out)
+{
+    /* Everything but descriptors, addresses and the measured clock: a template's own arguments. */
+    struct vmm_host fixed = *h;
+    struct vmm_spec spec = {.kind = VMM_TEMPLATE, .machine = *m, .place = {.mac = "*"}, .folder = ""};
+    char **args;
+
+    fixed.tsc_khz = 0;
+    args = vmm_qemu_args(&fixed, &spec, "");
+    buf_addf(out, "qemu %s\n", h->version);
+    for (char **arg = args; *arg; arg++)
+        buf_addf(out, "%s\n", *arg);
+    vmm_qemu_args_free(args);
+    if (strcmp(m->accel, "kvm") == 0)
+        add_cpu(out);
+}
