@@ -308,7 +308,7 @@ static void on_audit(struct call *c, const redisReply *reply)
         add_finding(&a->findings, list->element[i]);
     }
     if (strcmp(a->cursor, "0")) {
-        CALL_SCRIPT(c, on_audit, SCRIPT_audit, a->cursor, "500");
+        CALL_SCRIPT(c, on_audit, SCRIPT_audit, a->cursor, "100");
         return;
     }
     buf_addf(&json, "{\"checked\":%lld,\"found\":%lld,\"findings\":[%s]}", a->checked, a->found,
@@ -320,5 +320,5 @@ void hosts_on_audit(struct call *c)
 {
     c->data = mem_alloc(sizeof(struct audit));
     c->free_data = free_audit;
-    CALL_SCRIPT(c, on_audit, SCRIPT_audit, "0", "500");
+    CALL_SCRIPT(c, on_audit, SCRIPT_audit, "0", "100");
 }

@@ -23,7 +23,7 @@
 -- ARGV
 --   1  now      ms, 0: Redis' clock
 --   2  cursor   0: from the start; else what the call before answered
---   3  slice    about how many things to look at, at least 1
+--   3  slice    about how many things to look at (20 to 30 us each), at least 1
 -- Output
 --   ok             next cursor (0: done), things looked at, list of findings
 --   bad_argument   which
@@ -71,10 +71,11 @@ local function check_cell()
   return true
 end
 
--- A profile: nobody waits while there is a place.
+-- A profile: nobody waits while there is a place, unless sweep is about to serve them.
 local function check_head(p)
   local warm, room, spare = key.warm(p), key.room(p), key.spare(p)
-  if redis.call('EXISTS', key.queue(p)) == 1 and redis.call('EXISTS', warm, room, spare) > 0 then
+  local unserved = redis.call('HEXISTS', key.cell(), 'unserved') == 1
+  if not unserved and redis.call('EXISTS', key.queue(p)) == 1 and redis.call('EXISTS', warm, room, spare) > 0 then
     find('index', key.queue(p) .. ' ' .. warm .. ' ' .. room .. ' ' .. spare, 'a session waits although there is a place')
   end
   local carriers = redis.call('SCARD', key.carriers(p))
@@ -141,8 +142,9 @@ local function check_berth_session(w, i, b)
   end
 end
 
--- Its counts, its free list, and each of its berths.
-local function check_berths(w)
+-- What has to be compared at one moment: counts, free list, and how many berths are in each state and warm for each profile. A
+-- worker may have thousands, so this looks at no more of a record than it needs.
+local function check_sums(w)
   local at_worker, at_berths = key.worker(w.id), key.berths(w.id)
   local counts, warm = { free = 0, starting = 0, warm = 0, taken = 0, cleaning = 0 }, {}
   local free = {}
@@ -150,36 +152,30 @@ local function check_berths(w)
     if free[i] then find('index', key.free(w.id), 'berth %s is in it twice', i) end
     free[i] = true
   end
-  local indices = redis.call('HKEYS', at_berths)
-  same('1', at_worker .. ' ' .. at_berths, 'number of berths', #indices, w.capacity)
-  for _, i in ipairs(indices) do
-    local b = berths.get(w, i)
-    counts[b.state] = (counts[b.state] or 0) + 1
-    local on_list = w.state ~= 'lost' and b.state == 'free' or nil
-    same('index', at_berths .. ' ' .. key.free(w.id), 'berth ' .. i .. ' on the free list', free[i], on_list)
-    if b.state == 'warm' then
-      warm[b.profile] = (warm[b.profile] or 0) + 1
-      same('index', key.warm(b.profile) .. ' ' .. at_berths, w.id .. '/' .. i, score(key.warm(b.profile), w.id .. '/' .. i),
-        w.state == 'ready' and tonumber(w.epoch) or nil)
+  local flat = redis.call('HGETALL', at_berths)
+  same('1', at_worker .. ' ' .. at_berths, 'number of berths', #flat / 2, w.capacity)
+  for n = 1, #flat, 2 do
+    local i, state, profile = flat[n], string.match(flat[n + 1], '^(%a+)|%d+|([^|]*)')
+    counts[state] = (counts[state] or 0) + 1
+    local on_list = w.state ~= 'lost' and state == 'free' or nil
+    if free[i] ~= on_list then
+      same('index', at_berths .. ' ' .. key.free(w.id), 'berth ' .. i .. ' on the free list', free[i], on_list)
     end
-    if b.session ~= '' then
-      check_berth_session(w, i, b)
-    elseif b.state == 'taken' then
-      find('3', at_berths, 'berth %s is taken by nobody', i)
-    end
+    if state == 'warm' then warm[profile] = (warm[profile] or 0) + 1 end
   end
   for state, n in pairs(counts) do same('1', at_worker .. ' ' .. at_berths, state, w[state], n) end
   same('1', at_worker, 'sum of the states', w.free + w.starting + w.warm + w.taken + w.cleaning, w.capacity)
-  return warm, #indices
+  walk.spend(at, math.floor(#flat / 40))
+  return warm
 end
 
 local function check_worker(id)
   local w = worker.load(id)
   if not w then
     find('index', key.workers() .. ' ' .. key.worker(id), 'no such worker')
-    return
+    return true
   end
-  local warm, n = check_berths(w)
+  local warm = check_sums(w)
   local open = worker.open(w)
   for _, p in ipairs(w.profiles) do
     local others = w.warm - (warm[p] or 0)
@@ -190,8 +186,28 @@ local function check_worker(id)
     same('index', key.profiles() .. ' ' .. key.worker(id), p, redis.call('SISMEMBER', key.profiles(), p), 1)
   end
   same('index', key.jobs(id), 'stream', redis.call('EXISTS', key.jobs(id)), 1)
-  walk.spend(at, n)
+  return true
 end
+
+local function check_berth(id, i)
+  local w = worker.load(id)
+  local b = w and berths.get(w, i)
+  if not b then return end
+  if b.state == 'warm' then
+    same('index', key.warm(b.profile) .. ' ' .. key.berths(id), id .. '/' .. i, score(key.warm(b.profile), id .. '/' .. i),
+      w.state == 'ready' and tonumber(w.epoch) or nil)
+  end
+  if b.session ~= '' then
+    check_berth_session(w, i, b)
+  elseif b.state == 'taken' then
+    find('3', key.berths(id), 'berth %s is taken by nobody', i)
+  end
+end
+
+local worker_parts = {
+  check_worker,
+  function(id) return walk.members(at, 'HSCAN', key.berths(id), function(i) check_berth(id, i) end) end,
+}
 
 -- A project's counts.
 local function check_counts(project)
@@ -276,7 +292,7 @@ end
 local phases = {
   check_cell,
   function() return walk.names(at, 'SSCAN', key.profiles(), profile_parts) end,
-  function() return walk.members(at, 'ZSCAN', key.workers(), check_worker) end,
+  function() return walk.names(at, 'ZSCAN', key.workers(), worker_parts) end,
   function() return walk.names(at, 'SSCAN', key.projects(), project_parts) end,
   function() return walk.members(at, 'ZSCAN', key.deadlines(), check_deadline) end,
   function() return walk.keyspace(at, key.session('*'), check_session) end,

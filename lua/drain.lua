@@ -62,15 +62,7 @@ if action == 'leave' then
 end
 if action == 'drain' and w.state == 'ready' then
   worker.set_state(w, 'draining')
-  if w.warm > 0 then
-    for i = 0, w.capacity - 1 do
-      local b = berths.get(w, i)
-      if b.state == 'warm' then
-        berths.clean(w, i, b, '')
-        jobs.stop(w, i, b.turn, b.profile, '', 'drained')
-      end
-    end
-  end
+  for _, i in ipairs(berths.clean_warm(w)) do jobs.stop(w, i.berth, i.turn, i.profile, '', 'drained') end
   jobs.drain(w)
 elseif action == 'undrain' and w.state == 'draining' then
   worker.set_state(w, 'ready')

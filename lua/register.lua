@@ -34,6 +34,7 @@
 --   9  placement   pack or spread
 -- Output
 --   ok             epoch, now
+--   not_empty      berths that the worker of this id before it still has: call again at once
 --   bad_argument   which
 -- Events
 --   running → ended, ending → ended, starting → starting, starting → running, starting → queued, starting → ended,
@@ -43,6 +44,7 @@
 --@include worker
 --@include lose
 --@include serve
+--@include budget
 local bad = args.wrong({ 'number', 'name', 'number', 'number', 'names', 'text', 'name', 'text', 'placement' })
 if bad then return bad end
 local now, id, capacity, placement = args.now(ARGV[1]), ARGV[2], tonumber(ARGV[4]), ARGV[9]
@@ -58,10 +60,12 @@ for p in string.gmatch(ARGV[5], '[^,]+') do
   end
 end
 
+local enough = budget.start()
 local old = worker.load(id)
 if old then
   lose.begin(old)
-  lose.berths(old, old.capacity, now, placement)
+  local _, left = lose.berths(old, old.capacity, now, placement, enough)
+  if left > 0 then return fail('not_empty', left) end
 end
 local epoch = redis.call('HINCRBY', key.cell(), 'epoch', 1)
 -- A new cell counts on from the clock (ms since 2020), for it may be an old one whose data was lost: its workers' epochs, and
@@ -72,5 +76,5 @@ end
 local w = worker.create(id, epoch, capacity, table.concat(profiles, ','), session.number(now + lease_ms), {
   'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now),
 })
-serve.worker(w, now)
+serve.worker(w, now, enough)
 return ok(epoch, now)

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- sweep: does what time has made due, at most `slice` things a call: takes lost workers apart, and acts on passed deadlines.
+-- sweep: does what time has made due, at most `slice` things a call and about 2 ms: takes lost workers apart, and acts on passed deadlines.
 -- When nobody has swept for a while (Redis or all replicas were away), workers could not renew their leases: all leases then
--- run anew before any worker is judged, and a start gets as long to report. It also forgets projects that nobody uses.
+-- run anew before any worker is judged, and a start gets as long to report. It also serves those for whom
+-- another call had no time left, and forgets projects that nobody uses.
 --
 -- KEYS
 --   P:cell                         hash
@@ -42,6 +43,8 @@
 --@include finish
 --@include lose
 --@include jobs
+--@include serve
+--@include budget
 local bad = args.wrong({ 'number', 'number', 'number', 'placement' })
 if bad then return bad end
 local now, lease_ms, slice, placement = args.now(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -49,7 +52,8 @@ if lease_ms < 1 then return fail('bad_argument', '2') end
 if slice < 1 then return fail('bad_argument', '3') end
 local done = 0
 
-local cell = redis.call('HMGET', key.cell(), 'swept', 'grace_until')
+local enough = budget.start()
+local cell = redis.call('HMGET', key.cell(), 'swept', 'grace_until', 'unserved')
 local grace_until = tonumber(cell[2] or 0)
 redis.call('HSET', key.cell(), 'swept', session.number(now))
 if now - tonumber(cell[1] or 0) > math.max(3000, lease_ms / 3) then
@@ -57,9 +61,12 @@ if now - tonumber(cell[1] or 0) > math.max(3000, lease_ms / 3) then
   redis.call('HSET', key.cell(), 'grace_until', session.number(grace_until))
 end
 
--- All workers whose lease is over are marked before any is taken apart, so that no session moves from one to the next of them.
+-- All workers whose lease is over are marked before any is taken apart, so that no session moves from one to the next of them;
+-- so many in one call.
+local marked_at_once, all_marked = 50, true
 if now >= grace_until then
-  local over = redis.call('ZRANGEBYSCORE', key.workers(), '(0', now, 'LIMIT', 0, slice)
+  local most = math.min(slice, marked_at_once)
+  local over = redis.call('ZRANGEBYSCORE', key.workers(), '(0', now, 'LIMIT', 0, most)
   for _, id in ipairs(over) do
     local w = worker.load(id)
     if w then
@@ -68,14 +75,14 @@ if now >= grace_until then
       redis.call('ZREM', key.workers(), id)
     end
   end
-  done = #over
+  done, all_marked = #over, #over < most
 end
-while done < slice do
+while all_marked and done < slice and not enough(0) do
   local id = redis.call('ZRANGEBYSCORE', key.workers(), 0, 0, 'LIMIT', 0, 1)[1]
   if not id then break end
   local w = worker.load(id)
   if w then
-    done = done + lose.berths(w, slice - done, now, placement)
+    done = done + lose.berths(w, slice - done, now, placement, enough)
   else
     redis.call('ZREM', key.workers(), id)
   end
@@ -114,8 +121,14 @@ local due = {}
 if done < slice then
   due = redis.call('ZRANGEBYSCORE', key.deadlines(), '-inf', now, 'LIMIT', 0, slice - done)
 end
-for _, id in ipairs(due) do act(id) end
-done = done + #due
+local late = false
+for _, id in ipairs(due) do
+  late = enough(budget.session)
+  if late then break end
+  act(id)
+  done = done + 1
+end
+if cell[3] and not serve.rest(now, placement, enough) then late = true end
 
 -- Projects come and go as clients name them: one that has no session, those of its last day included, and no limits of its own
 -- is forgotten. Each call looks at a few.
@@ -132,4 +145,4 @@ local projects_at = redis.call('HGET', key.cell(), 'projects_at') or '0'
 local look = redis.call('SSCAN', key.projects(), projects_at, 'COUNT', 10)
 for _, project in ipairs(look[2]) do forget_if_idle(project) end
 if look[1] ~= projects_at then redis.call('HSET', key.cell(), 'projects_at', look[1]) end
-return ok(done, done >= slice and 1 or 0)
+return ok(done, (late or not all_marked or done >= slice or enough(0)) and 1 or 0)

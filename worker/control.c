@@ -116,6 +116,8 @@ static void registered(struct worker *w, long long epoch)
     pool_kick(w);
 }
 
+static void enroll(struct worker *w);
+
 static void on_register_reply(void *arg, const redisReply *reply)
 {
     struct worker *w = arg;
@@ -127,6 +129,11 @@ static void on_register_reply(void *arg, const redisReply *reply)
         return;
     if (code == ERR_ok && epoch > 0) {
         registered(w, epoch);
+        return;
+    }
+    if (code == ERR_not_empty) {
+        /* Scripts do not take long: what the worker before this one left is taken apart a piece a call. */
+        enroll(w);
         return;
     }
     enter(w, CONTROL_OFFLINE, err_name(code));

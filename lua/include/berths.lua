@@ -76,6 +76,28 @@ function berths.clean(w, i, b, session)
   berths.put(w, i, b, from)
 end
 
+-- All warm → cleaning, of a worker that has just stopped being ready (its warm ones are in no index any more). Returns which:
+-- berth, turn, profile each. Written in bulk: there may be thousands.
+function berths.clean_warm(w)
+  local cleaned, records = {}, {}
+  for i = 0, w.warm > 0 and w.capacity - 1 or -1 do
+    local b = berths.get(w, i)
+    if b.state == 'warm' then
+      cleaned[#cleaned + 1] = { berth = i, turn = b.turn, profile = b.profile }
+      records[#records + 1] = i
+      records[#records + 1] = 'cleaning|' .. b.turn .. '|' .. b.profile .. '|||'
+    end
+  end
+  for n = 1, #records, 1000 do
+    redis.call('HSET', key.berths(w.id), unpack(records, n, math.min(#records, n + 999)))
+  end
+  if cleaned[1] then
+    w.warm, w.cleaning = w.warm - #cleaned, w.cleaning + #cleaned
+    redis.call('HSET', key.worker(w.id), 'warm', w.warm, 'cleaning', w.cleaning)
+  end
+  return cleaned
+end
+
 -- any → free: the worker says that nothing is left in it.
 function berths.free(w, i, b)
   local from = b.state

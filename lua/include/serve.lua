@@ -4,6 +4,7 @@
 --@include session
 --@include queue
 --@include place
+--@include budget
 -- serve: a worker has something to give (a berth became free or warm, its pressure is over, it is new): the heads of its
 -- profiles' queues take it, the one that waits longest first.
 local serve = {}
@@ -39,6 +40,30 @@ function serve.one(w, now)
   return true
 end
 
-function serve.worker(w, now)
-  repeat until not serve.one(w, now)
+-- Serves until nothing is left to give or nobody waits. Where one event frees many places it may stop before that, and sweep goes
+-- on. `enough`: the call's budget, if it has one.
+function serve.worker(w, now, enough)
+  enough = enough or budget.start()
+  while serve.one(w, now) do
+    if enough(budget.session) then
+      redis.call('HSET', key.cell(), 'unserved', 1)
+      return
+    end
+  end
+end
+
+-- What serve.worker has left: whoever waits for any profile takes any place. True when all is done.
+function serve.rest(now, placement, enough)
+  for _, p in ipairs(redis.call('SMEMBERS', key.profiles())) do
+    local id = queue.head(p)
+    while id do
+      if enough(budget.session) then return false end
+      local s = session.load(id)
+      if not place.now(s, now, placement) then break end
+      queue.serve(s)
+      id = queue.head(p)
+    end
+  end
+  redis.call('HDEL', key.cell(), 'unserved')
+  return true
 end

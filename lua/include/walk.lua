@@ -48,10 +48,10 @@ function walk.each(at, scan, visit)
   return true
 end
 
--- Visits the members of a set (SSCAN) or zset (ZSCAN).
+-- Visits the members of a set (SSCAN), or of a zset or hash (ZSCAN, HSCAN).
 function walk.members(at, command, k, visit)
   return walk.each(at, function(cursor)
-    return walk.scan(command == 'ZSCAN' and 2 or 1, command, k, cursor, 'COUNT', walk.batch)
+    return walk.scan(command == 'SSCAN' and 1 or 2, command, k, cursor, 'COUNT', walk.batch)
   end, visit)
 end
 
@@ -62,11 +62,11 @@ function walk.keyspace(at, pattern, visit)
   end, visit)
 end
 
--- For each name of a set, calls each of `parts` with it; a part may walk members of its own and says false when it is not done.
+-- For each name of a set or zset, calls each of `parts` with it; a part may walk members of its own and says false when it is not done.
 function walk.names(at, command, k, parts)
   repeat
     if at.left <= 0 then return false end
-    local next_cursor, names = walk.scan(1, command, k, at.outer, 'COUNT', walk.batch)
+    local next_cursor, names = walk.scan(command == 'SSCAN' and 1 or 2, command, k, at.outer, 'COUNT', walk.batch)
     for _, name in ipairs(names) do
       if name > at.name then
         at.name, at.part, at.inner, at.member = name, 1, '0', ''

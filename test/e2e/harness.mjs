@@ -327,7 +327,7 @@ class Stack {
     const findings = [];
     let cursor = '0';
     do {
-      const [code, next, , found] = await this.script('audit', cursor, 500);
+      const [code, next, , found] = await this.script('audit', cursor, 100);
       if (code !== 'ok') throw new Error(`audit answered ${code}`);
       findings.push(...(found ?? []));
       cursor = String(next);

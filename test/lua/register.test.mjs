@@ -155,4 +155,24 @@ suite('register', (it) => {
     assert.equal(await c.redis.llen('berth:{c0}:free:w1'), 4096);
     await c.clean();
   });
+
+  // 40 us a session, 4 us an empty berth, 2,000 us a call (lua/include/budget.lua).
+  it('replaces a worker with many sessions in several calls, and leaves some of them to sweep', async (c) => {
+    const id = (n) => `c0-x${String.fromCharCode(97 + (n % 26))}${String.fromCharCode(97 + Math.floor(n / 26))}`;
+    await c.worker('w1', 120);
+    for (let n = 0; n < 100; n++) await c.set('admit', ...c.admission(id(n), { total: 1000 }));
+    assert.deepEqual(await c.call('register', ...args('w1', '120')), ['not_empty', 70]);
+    assert.equal(await c.hget('worker:w1', 'state'), 'lost');
+    await c.clean();
+    assert.deepEqual(await c.call('register', ...args('w1', '120')), ['not_empty', 20]);
+    assert.equal((await c.call('register', ...args('w1', '120')))[0], 'ok');
+    const waiting = await c.redis.zcard('berth:{c0}:queue:a');
+    assert.ok(waiting > 30 && waiting < 70, `${waiting} wait`);
+    assert.equal(await c.hget('cell', 'unserved'), '1');
+    await c.clean();
+    for (let n = 0; (await c.hget('cell', 'unserved')) && n < 5; n++) await c.set('sweep', '10000', '100', 'pack');
+    assert.equal(await c.redis.zcard('berth:{c0}:queue:a'), 0);
+    assert.equal(await c.hget('worker:w1', 'starting'), '100');
+    await c.clean();
+  });
 });
