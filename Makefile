@@ -40,7 +40,7 @@ endif
 objs        = $(patsubst %.c,$(BUILD)/%.o,$(1))
 SHARED_OBJ := $(call objs,$(SHARED_SRC)) $(BUILD)/scripts.o $(LLHTTP_OBJ)
 API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
-WORKER_OBJ := $(call objs,$(WORKER_SRC))
+WORKER_OBJ := $(call objs,$(WORKER_SRC)) $(BUILD)/docker_assets.o
 
 .DELETE_ON_ERROR:
 .PHONY: bench-arena all run check unit unit-all lua e2e fuzz lint format install clean setup help \
@@ -109,6 +109,11 @@ API_ASSETS := $(sort $(wildcard api/assets/*))
 $(BUILD)/api_assets.c: $(API_ASSETS) scripts/embed
 	$(call say,EMBED,$@)
 	$(Q)mkdir -p $(@D) && scripts/embed api_assets $(API_ASSETS) > $@
+
+# What the docker driver gives to every container.
+$(BUILD)/docker_assets.c: compose/browser-seccomp.json scripts/embed
+	$(call say,EMBED,$@)
+	$(Q)mkdir -p $(@D) && scripts/embed docker_assets compose/browser-seccomp.json > $@
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 # test/unit/NAME.c is one cmocka program. It links libshared and whatever its `links:` line names, nothing else:

@@ -61,7 +61,7 @@ struct driver_ops {
     void (*close)(struct driver *d);
 };
 
-extern const struct driver_ops driver_process, driver_sim;
+extern const struct driver_ops driver_process, driver_docker, driver_sim;
 /* By its name; NULL if there is none. */
 const struct driver_ops *driver_find(const char *name);
 
