@@ -13,38 +13,9 @@
 #include "../jail.h"
 
 static const char *const common[] = {
-    /* nothing by itself: no updates, reports, first-run pages, sync */
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--no-service-autorun",
-    "--disable-background-networking",
-    "--disable-breakpad",
-    "--disable-client-side-phishing-detection",
-    "--disable-component-extensions-with-background-pages",
-    "--disable-component-update",
-    "--disable-crash-reporter",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-field-trial-config",
-    "--disable-search-engine-choice-screen",
-    "--disable-sync",
-    "--metrics-recording-only",
-    "--password-store=basic",
-    "--use-mock-keychain",
-    /* pages in the background run as those in front; nothing waits for a person */
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-hang-monitor",
-    "--disable-ipc-flooding-protection",
-    "--disable-popup-blocking",
-    "--disable-prompt-on-repost",
-    "--disable-renderer-backgrounding",
-    "--allow-pre-commit-input",
-    "--enable-automation",
-    "--export-tagged-pdf",
-    "--force-color-profile=srgb",
-    "--hide-scrollbars",
-    "--mute-audio",
+#define BROWSER_FLAG(flag) flag,
+#include "../browser_flags.def"
+#undef BROWSER_FLAG
 };
 
 int process_find_browser(const struct profile *profile, char *out, size_t outlen, char *err, size_t errlen)

@@ -1,0 +1,19 @@
+/* cdp.h: as much CDP as the guest speaks with its own browser over the loopback, before anybody else may.
+ * Blocking, with a limit; no JSON library: Chromium writes its answers always in the same form. */
+#ifndef BERTH_GUEST_CDP_H
+#define BERTH_GUEST_CDP_H
+
+#define CDP_PORT     9222 /* on the guest's loopback */
+#define CDP_PATH_MAX 128
+
+/* All: 0, or -1 with what went wrong in why (size bytes). path: of the browser's WebSocket. */
+
+/* Renders a page in the about:blank that is there and goes back, as the worker's warm-up does
+ * (worker/warmup.c says why so). Leaves no connection. */
+int cdp_warm(const char *path, char *why, unsigned long size);
+/* A new page takes the place of the one that is there, and a new renderer with it. */
+int cdp_renew(const char *path, char *why, unsigned long size);
+/* Whether it answers HTTP. */
+int cdp_alive(char *why, unsigned long size);
+
+#endif
