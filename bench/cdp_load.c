@@ -400,9 +400,13 @@ static void print_result(void)
              opt.seconds, sum, sum / opt.seconds);
     buf_addf(&out, ",\"receivedBytes\":%.0f,\"sentBytes\":%.0f", bytes,
              sum * (double)(opt.attach ? clients[0].out.len : command.len));
-    buf_addf(&out, ",\"fair\":{\"min\":%llu,\"p50\":%llu,\"max\":%llu,\"jain\":%.4f},\"trip\":",
-             (unsigned long long)clients[0].trips, (unsigned long long)clients[count / 2].trips,
-             (unsigned long long)clients[count - 1].trips, squares > 0 ? sum * sum / (count * squares) : 0);
+    buf_addf(
+        &out,
+        ",\"fair\":{\"min\":%llu,\"p1\":%llu,\"p50\":%llu,\"p99\":%llu,\"max\":%llu,\"jain\":%.4f},\"trip\":",
+        (unsigned long long)clients[0].trips, (unsigned long long)clients[count / 100].trips,
+        (unsigned long long)clients[count / 2].trips,
+        (unsigned long long)clients[count - 1 - count / 100].trips,
+        (unsigned long long)clients[count - 1].trips, squares > 0 ? sum * sum / (count * squares) : 0);
     histogram_add_json(&latency, &out);
     buf_adds(&out, "}");
     puts(out.data);

@@ -1,19 +1,21 @@
 // bench/fleet: how cost grows with workers, live sessions, waiting sessions and projects.
 //
-//   make bench-fleet           or: node bench/fleet.mjs [--seconds 5] [--only workers,sessions,queue,projects] [--out FOLDER] [--quick]
+//   make bench-fleet           or: node bench/fleet.mjs [--seconds 5] [--only workers,sessions,queue,projects,berths] [--out FOLDER] [--quick]
 //
 // Each point is a Redis of its own with one API and simulated workers, all berths warm, and 4 clients in a closed loop with warm
 // creates and releases: few enough that latencies tell cost and no queueing. Live sessions are put there through the scripts by
 // bench/floor.c, on played workers whose leases last; so are the waiting ones, and there the creates wait too (?wait=0) and
 // are cancelled, and bench/floor.c serves the queue's head over and over. Heartbeat, sweep and audit are timed by Redis itself,
-// one script after the other. Each dimension's smallest point is repeated at its end, to show what the machine did meanwhile.
+// one script after the other. `berths` is another thing: how long one call keeps Redis when one worker has many
+// (bench/lib/large_worker.mjs). Each other dimension's smallest point is repeated at its end, to show what the machine did meanwhile.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { BUILD, ControlPlane, difference, measured, memoryKb, program } from './lib/control_plane.mjs';
+import { BUILD, ControlPlane, difference, measured, memoryKb, program, scriptCalls } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine } from './lib/machine.mjs';
+import { largeWorker, largeWorkerSeries, largeWorkerTable } from './lib/large_worker.mjs';
 import { readOptions } from './lib/options.mjs';
 import { rests } from './lib/rest.mjs';
 import { lines } from './lib/svg.mjs';
@@ -22,15 +24,15 @@ import { table } from './lib/table.mjs';
 const run = promisify(execFile);
 const opt = readOptions(import.meta.url, {
   seconds: { type: 'string', default: '5' },
-  only: { type: 'string', default: 'workers,sessions,queue,projects' },
+  only: { type: 'string', default: 'workers,sessions,queue,projects,berths' },
   out: { type: 'string', default: join(BUILD, 'fleet') },
   quick: { type: 'boolean', default: false },
 });
 const rest = rests();
 const seconds = opt.quick ? 1 : Number(opt.seconds);
 const POINTS = opt.quick
-  ? { workers: [10, 100], sessions: [100, 1000], queue: [0, 1000], projects: [1, 100] }
-  : { workers: [10, 100, 1000], sessions: [100, 1000, 10000, 100000], queue: [0, 100, 1000, 10000], projects: [1, 10, 100, 1000] };
+  ? { workers: [10, 100], sessions: [100, 1000], queue: [0, 1000], projects: [1, 100], berths: [10, 100] }
+  : { workers: [10, 100, 1000], sessions: [100, 1000, 10000, 100000], queue: [0, 100, 1000, 10000], projects: [1, 10, 100, 1000], berths: [10, 100, 1000, 4096] };
 const BASE = { workers: 10, sessions: 0, queue: 0, projects: 1 };
 const SAMPLES = 20000; // keys whose memory is asked for, at most
 
@@ -43,18 +45,16 @@ async function scriptCost(plane, name, times, args) {
   for (let i = 0; i < times; i++) replies.push(await plane.redis.evalsha(sha, 1, `berth:{${plane.cell}}`, '0', ...args(i, replies.at(-1))));
   const { commands } = difference(before, await plane.reading());
   // Simulated workers call scripts meanwhile: the mean is over all of them, and theirs are heartbeats.
-  return { us: commands.evalsha.usec / commands.evalsha.calls, replies };
+  const { calls, usec } = scriptCalls(commands);
+  return { us: usec / calls, replies };
 }
 
 /** One whole audit: Redis' time in all, slices, findings. */
 async function auditCost(plane) {
-  const sha = await plane.redis.script('LOAD', readFileSync(join(BUILD, 'lua', 'audit.lua'), 'utf8'));
   let cursor = '0';
   let [slices, us, most, findings] = [0, 0, 0, 0];
   do {
-    const begun = performance.now();
-    const reply = await plane.redis.evalsha(sha, 1, `berth:{${plane.cell}}`, '0', cursor, '1000');
-    const took = (performance.now() - begun) * 1000;
+    const { us: took, reply } = await plane.script('audit', cursor, '100');
     slices++;
     us += took;
     most = Math.max(most, took);
@@ -89,6 +89,12 @@ async function memoryByKind(plane) {
   return result;
 }
 
+/** The longest that Redis was busy with one call since its log was reset, microseconds; what the machine did meanwhile is in it. */
+async function slowestCall(plane) {
+  const calls = await plane.redis.slowlog('GET', 128);
+  return Math.max(0, ...calls.map(([, , took]) => took));
+}
+
 async function seed(plane, { sessions, queue, projects }) {
   if (sessions + queue === 0) return;
   // Played workers carry a profile of their own when there is a queue: nobody else serves it.
@@ -109,7 +115,7 @@ async function point(dimension, value) {
   const size = { ...BASE, [dimension]: value };
   const plane = new ControlPlane();
   try {
-    await plane.startRedis();
+    await plane.startRedis(['--slowlog-log-slower-than', '500', '--slowlog-max-len', '1000']);
     const empty = (await plane.reading()).memory;
     await seed(plane, size);
     const seeded = (await plane.reading()).memory;
@@ -119,7 +125,9 @@ async function point(dimension, value) {
     const rest = await plane.reading();
     await new Promise((done) => setTimeout(done, Math.max(2000, seconds * 1000)));
     const idle = difference(rest, await plane.reading());
+    await plane.redis.slowlog('RESET');
     const load = await clients(plane, size);
+    const slowest = await slowestCall(plane);
     const epochs = await plane.redis.hget(plane.key('worker:w0-1'), 'epoch');
     const beat = await scriptCost(plane, 'heartbeat', 500, () => ['w0-1', epochs, '10000', '0', '1.0', '1.0', '1.0', '0', 'spread']);
     const sweep = await scriptCost(plane, 'sweep', 200, () => ['10000', '100', 'spread']);
@@ -134,6 +142,7 @@ async function point(dimension, value) {
       perSecond: load.perSecond,
       failures: load.failures + load.unanswered,
       redisUs: (load.used.redis / Math.max(1, load.lifecycles)) * 1e6,
+      slowest,
       idleRedisShare: idle.redis / idle.seconds,
       idleWorkerShare: idle.worker / idle.seconds,
       heartbeatUs: beat.us,
@@ -174,9 +183,10 @@ function pointTable(dimension, points) {
     us(p.bytesASession),
     `${(p.idleRedisShare * 100).toFixed(1)} %`,
     us(p.serve?.redisUs),
+    us(p.slowest),
     p.failures + p.audit.findings,
   ]);
-  const head = [dimension, 'create p50', 'p99', 'release p50', 'p99', 'Redis each', 'heartbeat', 'sweep', 'audit / slices', 'longest', 'B/session', 'idle Redis', 'serve', 'wrong'];
+  const head = [dimension, 'create p50', 'p99', 'release p50', 'p99', 'Redis each', 'heartbeat', 'sweep', 'audit / slices', 'longest slice', 'B/session', 'idle Redis', 'serve', 'longest call', 'wrong'];
   return `${table(head, rows)}\n(µs where nothing else is said)`;
 }
 
@@ -188,16 +198,17 @@ function memoryTable(point) {
 }
 
 const result = { machine: machine(), seconds, dimensions: {} };
-for (const dimension of opt.only.split(',')) {
+for (const dimension of opt.only.split(',').filter((d) => d !== 'berths')) {
   const points = [];
   for (const value of [...POINTS[dimension], POINTS[dimension][0]]) points.push(await point(dimension, value));
   result.dimensions[dimension] = points;
   const curve = points.slice(0, -1);
   console.log(`${pointTable(dimension, points)}\n`);
-  const [first, last] = [curve[0], curve.at(-1)];
+  // Without a queue a create is another thing than with one.
+  const [first, last] = [curve.find((p) => dimension !== 'queue' || p.value > 0), curve.at(-1)];
   console.log(`create p50, ${last.value} against ${first.value}: ${(last.create.p50 / first.create.p50).toFixed(2)}\n`);
   if (dimension === 'sessions') console.log(`${memoryTable(last)}\n`);
-  const at = (pick) => curve.map((p) => [Math.max(1, p.value), pick(p)]);
+  const at = (pick) => curve.map((p) => [Math.max(1, p.value), Math.max(1, pick(p))]);
   const series = [
     { name: 'create p50', points: at((p) => p.create.p50) },
     { name: 'release p50', points: at((p) => p.release.p50) },
@@ -207,6 +218,16 @@ for (const dimension of opt.only.split(',')) {
   ];
   writeText(join(opt.out, `${dimension}.svg`), lines({ title: `Cost by ${dimension}`, xLabel: dimension, yLabel: 'µs', series, xLog: true, yLog: true }));
   writeJson(join(opt.out, 'fleet.json'), result);
+}
+if (opt.only.split(',').includes('berths')) {
+  result.berths = [];
+  for (const berths of POINTS.berths) {
+    await rest.pause();
+    result.berths.push(await largeWorker(berths));
+  }
+  console.log(`${largeWorkerTable(result.berths)}\n`);
+  const series = largeWorkerSeries(result.berths);
+  writeText(join(opt.out, 'berths.svg'), lines({ title: 'Longest call by the berths of one worker', xLabel: 'berths', yLabel: 'µs', series, xLog: true, yLog: true }));
 }
 result.others = rest.others();
 writeJson(join(opt.out, 'fleet.json'), result);

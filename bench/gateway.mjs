@@ -5,15 +5,14 @@
 // With a real browser, in turns: straight to a Chromium without Berth (same binary, same flags), through the worker's gateway, and
 // through the API's relay and the gateway: round trips of one small command, and 10 MB to and from a page. With simulated
 // browsers: memory of the gateway's process with many idle connections (the simulated browsers' ends are in it too), and how
-// evenly many busy connections are served. bench/cdp_load.c is the client.
-import { execFileSync, spawn } from 'node:child_process';
+// evenly many busy sessions are served. bench/cdp_load.c is the client.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { takeSlot } from '../test/e2e/host.mjs';
 import { findBrowser, launch } from './arena/chromium.mjs';
-import { BUILD, ControlPlane, cpuSeconds, measured, memoryKb, program } from './lib/control_plane.mjs';
+import { allowed, busy, create, idle } from './lib/connections.mjs';
+import { BUILD, ControlPlane, measured, program } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
@@ -42,17 +41,6 @@ const KINDS = {
   'from browser': ['--attach', '--method', 'Runtime.evaluate', '--params', `{"expression":"'x'.repeat(${BIG})","returnByValue":true}`],
   'to browser': ['--attach', '--method', 'Runtime.evaluate', '--params', `{"expression":"'PAD'.length"}`, '--pad', String(BIG)],
 };
-
-async function create(plane) {
-  const response = await fetch(`http://127.0.0.1:${plane.port}/v1/sessions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{"keepAlive":true,"idleTimeoutSec":0}',
-  });
-  const body = await response.json();
-  if (response.status !== 201) throw new Error(`create answered ${response.status}: ${JSON.stringify(body)}`);
-  return body;
-}
 
 const clients = (plane, urls, args) => measured(plane, [program('cdp_load'), ...args], { input: `${urls.join('\n')}\n\n` });
 
@@ -118,73 +106,14 @@ function browserTable(runs) {
   return table(['µs', 'p50', 'p99', 'added', 'direct/this', 'MB/s', 'worker CPU', 'API CPU', 'round trips'], rows);
 }
 
-/** So many connections to simulated browsers, at most 50 on each; resolves with the plane, the URLs and an end(). */
-async function simulated(connections) {
-  const plane = new ControlPlane();
-  try {
-    await plane.startRedis();
-    await plane.startApi();
-    const berths = Math.ceil(connections / 50);
-    await plane.startWorkers({ workers: 1, berths, warm: berths });
-    const sessions = [];
-    while (sessions.length < berths) sessions.push((await create(plane)).connectUrl);
-    return { plane, urls: Array.from({ length: connections }, (_, i) => sessions[i % berths]) };
-  } catch (error) {
-    await plane.stop();
-    throw error;
-  }
-}
-
-/** A connection is two descriptors in the worker, and one more is the simulated browser's end. */
-function idleCount() {
-  const limit = Number(execFileSync('bash', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).trim()) || Infinity;
-  const most = Math.floor((limit - 500) / 3);
-  if (most < Number(opt.idle)) console.log(`this machine allows ${limit} descriptors a process: ${most} idle connections instead of ${opt.idle}`);
-  return Math.min(opt.quick ? 500 : Number(opt.idle), most);
-}
-
-async function idle() {
-  const connections = idleCount();
-  const { plane, urls } = await simulated(connections);
-  try {
-    const [worker] = plane.workers;
-    const before = memoryKb(worker.pid);
-    const child = spawn(program('cdp_load'), ['--idle'], { stdio: ['pipe', 'pipe', 'inherit'] });
-    child.stdin.write(`${urls.join('\n')}\n\n`);
-    for await (const line of createInterface({ input: child.stdout })) if (line === 'connected') break;
-    await rest.pause();
-    const after = memoryKb(worker.pid);
-    const cpu = cpuSeconds(worker.pid);
-    const begun = performance.now();
-    await new Promise((done) => setTimeout(done, 3000));
-    const share = ((cpuSeconds(worker.pid) - cpu) / (performance.now() - begun)) * 1000;
-    child.stdin.end();
-    await new Promise((done) => child.once('exit', done));
-    return { connections, beforeKb: before, afterKb: after, bytesEach: ((after - before) * 1024) / connections, cpuShare: share };
-  } finally {
-    await plane.stop();
-  }
-}
-
-async function busy() {
-  const { plane, urls } = await simulated(opt.quick ? 100 : Number(opt.busy));
-  try {
-    await rest.pause();
-    const result = await clients(plane, urls, ['--seconds', String(Math.max(2, seconds))]);
-    return { ...result, workerUs: (result.used.worker / result.trips) * 1e6 };
-  } finally {
-    await plane.stop();
-  }
-}
-
 const result = { machine: machine({ browser: findBrowser() }), seconds, rounds };
 result.browser = await realBrowser();
 console.log(browserTable(result.browser));
-result.idle = await idle();
+result.idle = await idle(allowed(opt.quick ? 400 : Number(opt.idle)), rest);
 console.log(`\nidle: ${result.idle.connections} connections, ${Math.round(result.idle.bytesEach)} bytes each (the simulated browser's end included), ${(result.idle.cpuShare * 100).toFixed(1)} % of a core`);
-result.busy = await busy();
+result.busy = await busy(opt.quick ? 100 : Number(opt.busy), seconds, rest);
 const { fair, trip } = result.busy;
-console.log(`busy: ${result.busy.connections} connections, ${Math.round(result.busy.perSecond)} round trips/s; of each ${fair.min} to ${fair.max}, median ${fair.p50}, Jain ${fair.jain}; p50 ${trip.p50} µs, p99 ${trip.p99} µs; worker ${Math.round(result.busy.workerUs)} µs of CPU each (simulated browsers included)`);
+console.log(`busy: ${result.busy.connections} sessions, ${Math.round(result.busy.perSecond)} round trips/s; of each ${fair.min} to ${fair.max}, median ${fair.p50}, 1 % below ${fair.p1}, 1 % above ${fair.p99}, Jain ${fair.jain}; p50 ${trip.p50} µs, p99 ${trip.p99} µs; worker ${Math.round(result.busy.workerUs)} µs of CPU each (simulated browsers included)`);
 result.others = rest.others();
 const rows = Object.entries(result.browser.trip).map(([label, list]) => ({ label, parts: [median(list.map((r) => r.trip.p50))], mark: median(list.map((r) => r.trip.p99)) }));
 writeText(join(opt.out, 'gateway.svg'), stackedBars({ title: 'A CDP round trip', unit: 'µs', parts: ['p50'], groups: [{ title: 'Browser.getVersion', rows }], markName: 'p99' }));

@@ -8,7 +8,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Program } from '../test/e2e/program.mjs';
-import { BUILD, ControlPlane, ROOT, cpuSeconds, measured, program } from './lib/control_plane.mjs';
+import { BUILD, ControlPlane, ROOT, cpuSeconds, measured, program, scriptCalls } from './lib/control_plane.mjs';
 import { writeJson, writeText } from './lib/json.mjs';
 import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
@@ -41,7 +41,7 @@ const each = (cpu, count) => (count > 0 ? (cpu / count) * 1e6 : null);
 /** CPU microseconds for each lifecycle, by program, and scripts for each. */
 function costs(result) {
   const { used, lifecycles } = result;
-  const scripts = (used.commands.evalsha?.calls ?? 0) / Math.max(1, lifecycles);
+  const scripts = scriptCalls(used.commands).calls / Math.max(1, lifecycles);
   return { redis: each(used.redis, lifecycles), api: each(used.api, lifecycles), worker: each(used.worker, lifecycles), scripts };
 }
 

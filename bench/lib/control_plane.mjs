@@ -38,9 +38,9 @@ export function memoryKb(pid) {
 }
 
 /** INFO as an object; commandstats become { name: { calls, usec } } under `commands`. */
-async function redisInfo(redis) {
+async function redisInfo(redis, sections = 'everything') {
   const info = { commands: {} };
-  for (const line of (await redis.info('everything')).split(/\r?\n/)) {
+  for (const line of (await redis.info(sections)).split(/\r?\n/)) {
     const stat = /^cmdstat_([^:]+):calls=(\d+),usec=(\d+)/.exec(line);
     const pair = /^([a-z0-9_]+):([-\d.]+)$/.exec(line);
     if (stat) info.commands[stat[1]] = { calls: Number(stat[2]), usec: Number(stat[3]) };
@@ -49,9 +49,17 @@ async function redisInfo(redis) {
   return info;
 }
 
+/** Calls of scripts among commandstats, whichever command calls them: { calls, usec }. */
+export function scriptCalls(commands) {
+  const all = ['evalsha', 'eval', 'fcall'].map((name) => commands[name] ?? { calls: 0, usec: 0 });
+  return { calls: all.reduce((sum, c) => sum + c.calls, 0), usec: all.reduce((sum, c) => sum + c.usec, 0) };
+}
+
 export class ControlPlane {
-  constructor({ cell = 'c0' } = {}) {
+  /** wrap: what to run a program with, by its name (`berth-api`, `berth-worker`): valgrind and its options, say. */
+  constructor({ cell = 'c0', wrap = {} } = {}) {
     this.cell = cell;
+    this.wrap = wrap;
     this.dir = mkdtempSync(join(tmpdir(), 'berth-bench-'));
     this.socket = join(this.dir, 'redis.sock');
     this.redisUrl = `unix://${this.socket}`;
@@ -64,6 +72,10 @@ export class ControlPlane {
     const program = new Program(name, command, options);
     this.programs.push(program);
     return program;
+  }
+
+  #command(name) {
+    return [...(this.wrap[name] ?? []), join(BUILD, name)];
   }
 
   key(rest) {
@@ -82,7 +94,7 @@ export class ControlPlane {
 
   async startApi(settings = {}) {
     const own = { BERTH_REDIS_URL: this.redisUrl, BERTH_CELL: this.cell, BERTH_LISTEN: '127.0.0.1:0', BERTH_LOG_LEVEL: 'warn' };
-    this.api = this.#spawn('api', [join(BUILD, 'berth-api')], { ...own, BERTH_LOG_LEVEL: 'info', ...settings });
+    this.api = this.#spawn('api', this.#command('berth-api'), { ...own, BERTH_LOG_LEVEL: 'info', ...settings });
     this.port = Number((await this.api.line(LISTENING))[1]);
     await waitFor(async () => (await fetch(`http://127.0.0.1:${this.port}/readyz`)).ok, { what: 'the API' });
   }
@@ -90,7 +102,7 @@ export class ControlPlane {
   /** One process of `workers` simulated workers with `berths` each, all warm; or with settings of its own. */
   async startWorkers({ workers = 8, berths = 64, warm = berths, settings = {} } = {}) {
     const id = `w${this.workers.length}`;
-    const worker = this.#spawn(id, [join(BUILD, 'berth-worker')], {
+    const worker = this.#spawn(id, this.#command('berth-worker'), {
       BERTH_REDIS_URL: this.redisUrl,
       BERTH_CELL: this.cell,
       BERTH_WORKER_ID: id,
@@ -118,6 +130,16 @@ export class ControlPlane {
     };
     await waitFor(enough, { timeout: 120000, every: 50, what: `${workers} workers` });
     return worker;
+  }
+
+  /** Calls one of lua/ alone: { us, reply }, us: Redis' own time for it. now is Redis' clock. */
+  async script(name, ...args) {
+    this.shas ??= {};
+    this.shas[name] ??= await this.redis.script('LOAD', readFileSync(join(BUILD, 'lua', `${name}.lua`), 'utf8'));
+    const before = scriptCalls((await redisInfo(this.redis, 'commandstats')).commands);
+    const reply = await this.redis.evalsha(this.shas[name], 1, `berth:{${this.cell}}`, '0', ...args);
+    const after = scriptCalls((await redisInfo(this.redis, 'commandstats')).commands);
+    return { us: (after.usec - before.usec) / Math.max(1, after.calls - before.calls), reply };
   }
 
   /** What has been used so far; difference() of two tells what a run has cost. */

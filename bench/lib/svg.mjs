@@ -15,15 +15,18 @@ function ticks(max, count = 6) {
   return Array.from({ length: Math.ceil(max / step) + 1 }, (_, i) => Number((i * step).toPrecision(6)));
 }
 
-function legend(names, x, y) {
-  let at = x;
-  return names
-    .map((name, i) => {
-      const item = `<rect x="${n(at)}" y="${y - 9}" width="10" height="10" fill="${COLOURS[i % COLOURS.length]}"/>${text(at + 14, y, name)}`;
-      at += 30 + 6.6 * name.length;
-      return item;
-    })
-    .join('');
+/** The legend: { svg, height } of as many rows as the names need. */
+function legend(names, x, y, width) {
+  let [at, row] = [x, 0];
+  const items = names.map((name, i) => {
+    const wide = 30 + 6.6 * name.length;
+    if (at > x && at + wide > width) [at, row] = [x, row + 1];
+    const top = y + row * 18;
+    const item = `<rect x="${n(at)}" y="${top - 9}" width="10" height="10" fill="${COLOURS[i % COLOURS.length]}"/>${text(at + 14, top, name)}`;
+    at += wide;
+    return item;
+  });
+  return { svg: items.join(''), height: row * 18 };
 }
 
 function sheet(width, height, title, body) {
@@ -42,10 +45,11 @@ ${body}
 export function stackedBars({ title, unit, parts, groups, markName }) {
   const width = 860;
   const left = 190;
-  const room = width - left - 120;
-  let y = 66;
-  const out = [legend(parts, 16, 46)];
-  if (markName) out.push(`<circle cx="${width - 130}" cy="42" r="3.5" fill="#222"/>${text(width - 120, 46, markName)}`);
+  const room = width - left - 190; // for the longest note beside the longest bar
+  const names = legend(parts, 16, 46, width - 150);
+  let y = 66 + names.height;
+  const out = [names.svg];
+  if (markName) out.push(`<circle cx="${width - 100}" cy="42" r="3.5" fill="#222"/>${text(width - 90, 46, markName)}`);
   for (const group of groups) {
     const max = Math.max(...group.rows.map((r) => Math.max(r.parts.reduce((a, b) => a + (b ?? 0), 0), r.mark ?? 0)), 1e-9);
     const scale = ticks(max);
@@ -78,8 +82,9 @@ export function stackedBars({ title, unit, parts, groups, markName }) {
 /** Lines. series: [{ name, points: [[x, y]…] }]; xLog, yLog: logarithmic axes (values then > 0). */
 export function lines({ title, xLabel, yLabel, series, xLog = false, yLog = false }) {
   const width = 760;
-  const height = 420;
-  const box = { left: 70, right: width - 24, top: 64, bottom: height - 52 };
+  const names = legend(series.map((s) => s.name), 16, 46, width - 16);
+  const height = 420 + names.height;
+  const box = { left: 70, right: width - 24, top: 64 + names.height, bottom: height - 52 };
   const axis = (values, log, from, to) => {
     if (log) {
       const low = Math.floor(Math.log10(Math.min(...values)));
@@ -94,7 +99,7 @@ export function lines({ title, xLabel, yLabel, series, xLog = false, yLog = fals
   const x = axis(points.map((p) => p[0]), xLog, box.left, box.right);
   const y = axis(points.map((p) => p[1]), yLog, box.bottom, box.top);
   const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(Number(v.toPrecision(4))));
-  const out = [legend(series.map((s) => s.name), 16, 46)];
+  const out = [names.svg];
   for (const mark of x.marks) {
     out.push(`<line x1="${n(x.at(mark))}" x2="${n(x.at(mark))}" y1="${box.top}" y2="${box.bottom}" stroke="#eee"/>`);
     out.push(text(x.at(mark), box.bottom + 16, short(mark), 'text-anchor="middle" font-size="11" fill="#666"'));
