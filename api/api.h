@@ -4,6 +4,7 @@
 #include <ev.h>
 
 #include "../shared/settings.h"
+#include "gate.h"
 
 struct auth;
 struct call;
@@ -26,6 +27,7 @@ struct api {
     struct auth *auth;
     struct metrics *metrics;
     struct waits *waits;
+    struct gate creates; /* those that are with Redis, and the line before it */
     struct fleet *fleet;
     struct fetch *fetch;
     struct sweeper *sweeper;

@@ -6,6 +6,7 @@
  * the timer here is a backstop far beyond them. */
 #include "create.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "../shared/clock.h"
 #include "../shared/log.h"
 #include "../shared/mem.h"
+#include "../shared/number.h"
 #include "create_order.h"
 #include "links.h"
 #include "metrics.h"
@@ -27,6 +29,9 @@ struct create {
     char session[KEYS_SESSION_MAX];
     int mine;    /* made by this call: ends with it, as long as it has not been handed over */
     int settled; /* answered: nothing left to cancel */
+    int asked;   /* Redis knows of the session, or will */
+    struct gate *gate;
+    struct gate_place place;
     struct waiter *waiter;
     ev_timer timer;
     struct ev_loop *loop;
@@ -54,6 +59,7 @@ static void free_create(void *data)
 {
     struct create *cr = data;
 
+    gate_leave(cr->gate, &cr->place);
     ev_timer_stop(cr->loop, &cr->timer);
     create_order_cleanup(&cr->order);
     free(cr);
@@ -63,7 +69,7 @@ static void cancel(struct call *c)
 {
     struct create *cr = c->data;
 
-    if (cr->mine && !cr->settled)
+    if (cr->asked && cr->mine && !cr->settled)
         api_cancel(c->api, cr->session, cr->order.project);
     cr->settled = 1;
 }
@@ -81,15 +87,26 @@ static void refuse(struct call *c, enum err e, const char *message, const char *
     call_error(c, e, message, details);
 }
 
+static void add_ms(struct buf *out, const char *name, double ms)
+{
+    buf_adds(out, name);
+    buf_add_fixed(out, ms, 3);
+}
+
 static void add_control_plane(struct buf *out, const struct call *c, const struct session *s)
 {
     const char *warm = *s->warm == '1' ? "true" : "false";
 
-    buf_addf(out,
-             "\"controlPlaneTimings\":{\"create\":{\"totalMs\":%.3f,\"requestValidationMs\":%.3f,"
-             "\"schedulerMs\":%.3f,"
-             "\"reservationMs\":0,\"persistMs\":0,\"waitMs\":%.3f,\"warmExpected\":%s,\"warmActual\":%s}}",
-             http_age_ms(c->x), c->validated_ms, c->redis_ms, c->waited_ms, warm, warm);
+    buf_reserve(out, 256);
+    add_ms(out, "\"controlPlaneTimings\":{\"create\":{\"totalMs\":", http_age_ms(c->x));
+    add_ms(out, ",\"requestValidationMs\":", c->validated_ms);
+    add_ms(out, ",\"schedulerMs\":", c->redis_ms);
+    add_ms(out, ",\"reservationMs\":0,\"persistMs\":0,\"waitMs\":", c->waited_ms);
+    buf_adds(out, ",\"warmExpected\":");
+    buf_adds(out, warm);
+    buf_adds(out, ",\"warmActual\":");
+    buf_adds(out, warm);
+    buf_adds(out, "}}");
 }
 
 /* 201 it runs, 202 it does not yet, 200 it did (a repeated request). */
@@ -227,7 +244,7 @@ static void begin_waiting(struct call *c)
     struct create *cr = c->data;
     const struct settings *set = &c->api->settings;
     double ms = cr->order.patience_ms >= 0
-                    ? cr->order.patience_ms
+                    ? fmax(0, cr->order.patience_ms - c->waited_ms)
                     : (double)set->queue_wait + STARTS * (double)set->start_timeout + BACKSTOP_MS;
 
     cr->waiting_since = clock_mono_ms();
@@ -310,6 +327,7 @@ static void on_admit(struct call *c, const redisReply *reply)
     struct session s;
     long long position;
 
+    gate_leave(cr->gate, &cr->place);
     if (e) {
         on_admit_refused(c, e, reply);
         return;
@@ -334,6 +352,7 @@ static void on_admit_late(struct call *c, const redisReply *reply)
     enum err e = redis_code(reply);
     struct session s;
 
+    gate_leave(cr->gate, &cr->place);
     if (cr->settled)
         return;
     cr->mine = 1;
@@ -343,23 +362,28 @@ static void on_admit_late(struct call *c, const redisReply *reply)
         cancel(c);
 }
 
-static void admit(struct call *c)
+static void admit(void *arg)
 {
+    struct call *c = arg;
     struct create *cr = c->data;
     const struct settings *set = &c->api->settings;
     const struct create_request *r = &cr->order.request;
     int own = !strcmp(cr->order.project, c->who.project);
     char timeout[24], idle[24], wait[24], start[24], concurrency[24], queue[24], total[24];
 
-    snprintf(timeout, sizeof(timeout), "%ld", r->timeout_ms);
-    snprintf(idle, sizeof(idle), "%ld", r->idle_ms);
-    snprintf(wait, sizeof(wait), "%ld", set->queue_wait);
-    snprintf(start, sizeof(start), "%ld", set->start_timeout);
-    snprintf(concurrency, sizeof(concurrency), "%ld",
-             own && c->who.concurrency >= 0 ? c->who.concurrency : set->project_concurrency);
-    snprintf(queue, sizeof(queue), "%ld", own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
-    snprintf(total, sizeof(total), "%ld", set->queue);
-    c->validated_ms = http_age_ms(c->x);
+    if (!redis_is_up(c->api->redis)) {
+        refuse(c, ERR_redis_unavailable, NULL, NULL);
+        return;
+    }
+    number_int(timeout, r->timeout_ms);
+    number_int(idle, r->idle_ms);
+    c->waited_ms = http_age_ms(c->x) - c->validated_ms; /* in line */
+    number_int(wait, (long long)fmax(0, (double)set->queue_wait - c->waited_ms));
+    number_int(start, set->start_timeout);
+    number_int(concurrency, own && c->who.concurrency >= 0 ? c->who.concurrency : set->project_concurrency);
+    number_int(queue, own && c->who.queue >= 0 ? c->who.queue : set->project_queue);
+    number_int(total, set->queue);
+    cr->asked = 1;
     CALL_SCRIPT(c, on_admit, SCRIPT_admit, cr->session, cr->order.project, r->profile, timeout, idle,
                 r->keep_alive ? "1" : "0", wait, start, set->placement, concurrency, queue, total,
                 r->meta.data, cr->order.idempotency, cr->order.body_hash);
@@ -372,6 +396,7 @@ static struct create *create_new(struct call *c)
     struct create *cr = mem_alloc(sizeof(*cr));
 
     cr->loop = c->api->loop;
+    cr->gate = &c->api->creates;
     cr->mine = 1;
     ev_timer_init(&cr->timer, on_timer_patience, 0, 0);
     keys_new_session(cr->session, c->api->settings.cell);
@@ -396,10 +421,13 @@ static int may_create(struct call *c)
 
 static void begin(struct call *c)
 {
+    struct create *cr = c->data;
+
     c->on_gone = on_create_gone;
     c->on_late = on_admit_late;
     c->on_drain = on_create_drain;
-    admit(c);
+    c->validated_ms = http_age_ms(c->x);
+    gate_enter(cr->gate, &cr->place, admit, c);
 }
 
 void create_on_post(struct call *c)

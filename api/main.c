@@ -21,6 +21,7 @@
 #include "wait.h"
 
 #define REDIS_TIMEOUT_MS 5000
+#define CREATES_AT_ONCE  16 /* with Redis; it does one after the other anyway (gate.h) */
 #define HEAD_BYTES       16384
 #define TARGET_BYTES     8192
 #define WRITE_MS         30000
@@ -162,6 +163,7 @@ static int start(struct program *p, char *err, size_t errlen)
     api->metrics = metrics_new();
     api->waits = waits_new(api);
     api->fleet = fleet_new(api);
+    gate_init(&api->creates, CREATES_AT_ONCE);
     api->fetch = fetch_new(api->loop);
     p->drain = drain_new(api);
     api->server = serve(api, err, errlen);
@@ -179,6 +181,7 @@ static void stop(struct program *p)
 {
     struct api *api = &p->api;
 
+    gate_close(&api->creates);
     http_server_free(api->server);
     relay_cdp_close_all(api);
     fetch_free(api->fetch);

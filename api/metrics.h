@@ -18,7 +18,13 @@ void metrics_request(struct metrics *m, const char *route, const char *method, i
 void metrics_create(struct metrics *m, const char *result, const char *how, double ms);
 void metrics_redis(struct metrics *m, double ms);
 /* Gauges: add 1 or -1. */
-enum metrics_gauge { METRICS_WAITING_CREATES, METRICS_LONG_POLLS, METRICS_RELAYS, METRICS_GAUGES };
+enum metrics_gauge {
+    METRICS_WAITING_CREATES,
+    METRICS_LONG_POLLS,
+    METRICS_RELAYS,
+    METRICS_CREATES_IN_LINE,
+    METRICS_GAUGES
+};
 void metrics_gauge(struct metrics *m, enum metrics_gauge g, int by);
 int metrics_gauge_value(const struct metrics *m, enum metrics_gauge g);
 /* Swept: sessions and workers that sweep had to act on. */

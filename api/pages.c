@@ -70,9 +70,12 @@ void pages_on_readyz(struct call *c)
 static void on_fleet(void *arg, const struct fleet_state *s)
 {
     struct call *c = arg;
+    struct metrics *m = c->api->metrics;
     struct buf text = {0};
 
     if (c->x) {
+        metrics_gauge(m, METRICS_CREATES_IN_LINE,
+                      c->api->creates.waiting - metrics_gauge_value(m, METRICS_CREATES_IN_LINE));
         metrics_print(c->api->metrics, redis_is_up(c->api->redis), http_server_connections(c->api->server),
                       &text);
         if (s)

@@ -48,6 +48,7 @@ static void test_text(void **state)
     has(&b, "\nberth_redis_command_duration_seconds_sum 0.000200\n");
     has(&b, "\nberth_redis_command_duration_seconds_count 1\n");
     has(&b, "\nberth_relays 1\n");
+    has(&b, "\nberth_creates_in_line 0\n");
     has(&b, "\nberth_redis_up 1\n");
     has(&b, "\nberth_http_connections 7\n");
     has(&b, "\nberth_swept_total 3\n");
