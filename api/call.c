@@ -120,14 +120,23 @@ void call_script(struct call *c, call_reply_fn *cb, enum script s, const char *c
 
 /* ---- replies ---- */
 
+static void add_duration(struct buf *out, const char *name, double ms)
+{
+    buf_adds(out, name);
+    buf_add_fixed(out, ms, 3);
+}
+
 static void add_timing(struct call *c)
 {
-    char text[160];
-    double total = http_age_ms(c->x);
+    struct buf text = {0};
 
-    snprintf(text, sizeof(text), "total;dur=%.3f, validate;dur=%.3f, redis;dur=%.3f, wait;dur=%.3f", total,
-             c->validated_ms, c->redis_ms, c->waited_ms);
-    http_add_header(c->x, "Server-Timing", text);
+    buf_reserve(&text, 160);
+    add_duration(&text, "total;dur=", http_age_ms(c->x));
+    add_duration(&text, ", validate;dur=", c->validated_ms);
+    add_duration(&text, ", redis;dur=", c->redis_ms);
+    add_duration(&text, ", wait;dur=", c->waited_ms);
+    http_add_header(c->x, "Server-Timing", text.data);
+    buf_cleanup(&text);
 }
 
 /* Takes the exchange from the call, so that whatever happens inside the reply cannot end it twice. */

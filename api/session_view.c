@@ -2,6 +2,7 @@
  * every create. */
 #include "session_view.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,18 +21,19 @@ void session_read(const redisReply *flat, struct session *out)
         return;
     for (i = 0; i + 1 < flat->elements; i += 2) {
         const char *field = flat->element[i]->str, *value = flat->element[i + 1]->str;
+        size_t len = flat->element[i]->len;
 
         if (!field || !value)
             continue;
 #define F(name)                                                                                              \
-    if (!strcmp(field, #name)) {                                                                             \
+    if (len == sizeof(#name) - 1 && !memcmp(field, #name, sizeof(#name) - 1)) {                              \
         out->name = value;                                                                                   \
         continue;                                                                                            \
     }
         SESSION_TEXTS(F)
 #undef F
 #define F(name)                                                                                              \
-    if (!strcmp(field, #name)) {                                                                             \
+    if (len == sizeof(#name) - 1 && !memcmp(field, #name, sizeof(#name) - 1)) {                              \
         out->name = strtoll(value, NULL, 10);                                                                \
         continue;                                                                                            \
     }
@@ -79,21 +81,35 @@ static void add_text(struct buf *b, const char *name, const char *text)
     buf_add_json_member(b, name, *text ? text : NULL);
 }
 
+static void add_name(struct buf *b, const char *name)
+{
+    buf_add(b, ",\"", 2);
+    buf_adds(b, name);
+    buf_add(b, "\":", 2);
+}
+
 static void add_number(struct buf *b, const char *name, double v)
 {
-    buf_addf(b, ",\"%s\":%.15g", name, v);
+    add_name(b, name);
+    if (fabs(v) < 1e15 && floor(v) >= v)
+        buf_add_int(b, (long long)v);
+    else
+        buf_addf(b, "%.15g", v);
 }
 
 static void add_time(struct buf *b, const char *name, long long ms)
 {
     char text[32];
 
-    if (ms) {
-        clock_iso8601(ms, text);
-        buf_addf(b, ",\"%s\":\"%s\"", name, text);
-    } else {
-        buf_addf(b, ",\"%s\":null", name);
+    add_name(b, name);
+    if (!ms) {
+        buf_add(b, "null", 4);
+        return;
     }
+    clock_iso8601(ms, text);
+    buf_add(b, "\"", 1);
+    buf_adds(b, text);
+    buf_add(b, "\"", 1);
 }
 
 static long long latest(const struct session *s)
@@ -108,6 +124,13 @@ static long long latest(const struct session *s)
     return at;
 }
 
+static void add_secret_path(struct buf *out, const char *gateway, const char *secret)
+{
+    buf_adds(out, gateway);
+    buf_add(out, "/s/", 3);
+    buf_adds(out, secret);
+}
+
 void session_add_gateway_http(struct buf *out, const struct session *s)
 {
     const char *rest = strstr(s->gateway, "://");
@@ -115,7 +138,7 @@ void session_add_gateway_http(struct buf *out, const struct session *s)
     if (!rest)
         return;
     buf_adds(out, strncmp(s->gateway, "wss:", 4) ? "http" : "https");
-    buf_addf(out, "%s/s/%s", rest, s->secret);
+    add_secret_path(out, rest, s->secret);
 }
 
 void session_add_connect_url(struct buf *out, const struct session *s, const struct session_view *v)
@@ -125,7 +148,7 @@ void session_add_connect_url(struct buf *out, const struct session *s, const str
     if (v->relay)
         buf_addf(out, "%s/v1/sessions/%s/cdp?token=%s", v->relay, s->id, s->secret);
     else
-        buf_addf(out, "%s/s/%s", s->gateway, s->secret);
+        add_secret_path(out, s->gateway, s->secret);
 }
 
 static void add_urls(struct buf *b, const struct session *s, const struct session_view *v)

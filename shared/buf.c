@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "number.h"
 #include "utf8.h"
 
 #define FIRST_CAP 64
@@ -71,6 +72,22 @@ void buf_addf(struct buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+void buf_add_int(struct buf *b, long long v)
+{
+    char text[24];
+    size_t len = number_int(text, v);
+
+    buf_add(b, text, len);
+}
+
+void buf_add_fixed(struct buf *b, double v, int decimals)
+{
+    char text[NUMBER_MAX];
+    size_t len = number_fixed(text, v, decimals);
+
+    buf_add(b, text, len);
+}
+
 void buf_consume(struct buf *b, size_t len)
 {
     assert(len <= b->len);
@@ -103,6 +120,12 @@ static const char *json_escape(unsigned char c, char *scratch)
     }
 }
 
+/* Stands for itself in a JSON string, whatever is around it. */
+static int is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
 void buf_add_json_string(struct buf *b, const char *s)
 {
     size_t left, run = 0, n;
@@ -117,6 +140,10 @@ void buf_add_json_string(struct buf *b, const char *s)
     buf_reserve(b, left + 2);
     buf_add(b, "\"", 1);
     while (run < left) {
+        if (is_plain(s[run])) {
+            run++;
+            continue;
+        }
         n = utf8_next(s + run, left - run, NULL);
         escape = n == 0 ? "\xEF\xBF\xBD" : n == 1 ? json_escape((unsigned char)s[run], scratch) : NULL;
         if (!escape) {

@@ -1,8 +1,10 @@
 /* clock.c: see clock.h. */
 #include "clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
+
+#include "number.h"
 
 int64_t clock_mono_us(void)
 {
@@ -37,9 +39,15 @@ void clock_iso8601(int64_t wall_ms, char out[32])
     }
     /* Only years 0 to 9999 have this form; other times come from hostile or broken input. */
     if (!gmtime_r(&seconds, &t) || t.tm_year < -1900 || t.tm_year > 8099) {
-        snprintf(out, 32, "0000-00-00T00:00:00.000Z");
+        memcpy(out, "0000-00-00T00:00:00.000Z", 25);
         return;
     }
-    snprintf(out, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (t.tm_year + 1900) % 10000, (t.tm_mon + 1) % 100,
-             t.tm_mday % 100, t.tm_hour % 100, t.tm_min % 100, t.tm_sec % 100, (int)ms % 1000);
+    memcpy(out, "0000-00-00T00:00:00.000Z", 25);
+    number_digits(out, (unsigned)t.tm_year + 1900, 4);
+    number_digits(out + 5, (unsigned)t.tm_mon + 1, 2);
+    number_digits(out + 8, (unsigned)t.tm_mday, 2);
+    number_digits(out + 11, (unsigned)t.tm_hour, 2);
+    number_digits(out + 14, (unsigned)t.tm_min, 2);
+    number_digits(out + 17, (unsigned)t.tm_sec, 2);
+    number_digits(out + 20, (unsigned)ms, 3);
 }

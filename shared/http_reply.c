@@ -66,6 +66,13 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
     buf_add(&x->reply_head, "\r\n", 2);
 }
 
+static void add_line(struct buf *out, const char *name, const char *value)
+{
+    buf_adds(out, name);
+    buf_adds(out, value);
+    buf_add(out, "\r\n", 2);
+}
+
 void http_reply(struct http_exchange *x, int status, const char *type, const void *body, size_t len)
 {
     struct http_conn *c = x->conn;
@@ -75,20 +82,29 @@ void http_reply(struct http_exchange *x, int status, const char *type, const voi
 
     assert(status >= 200 && status <= 599);
     head->len = 0;
-    buf_addf(head, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_phrase(status), http_server_date(s));
+    buf_adds(head, "HTTP/1.1 ");
+    buf_add_int(head, status);
+    buf_add(head, " ", 1);
+    buf_adds(head, reason_phrase(status));
+    add_line(head, "\r\nDate: ", http_server_date(s));
     if (!bodiless) {
-        buf_addf(head, "Content-Length: %zu\r\n", len);
+        buf_adds(head, "Content-Length: ");
+        buf_add_int(head, (long long)len);
+        buf_add(head, "\r\n", 2);
         if (type)
-            buf_addf(head, "Content-Type: %s\r\n", type);
+            add_line(head, "Content-Type: ", type);
     }
     if (s->draining || c->overflow)
         x->keep_alive = 0;
     buf_adds(head, x->keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
     /* A client that is told how long the connection stays keeps it as long: Node's fetch gives it up after
      * four seconds otherwise, and pays for a new one with its next request. */
-    if (x->keep_alive && s->config.limits.idle_ms >= 1000)
-        buf_addf(head, "Keep-Alive: timeout=%d\r\n", s->config.limits.idle_ms / 1000);
-    buf_addf(head, "X-Request-Id: %s\r\n", x->request_id);
+    if (x->keep_alive && s->config.limits.idle_ms >= 1000) {
+        buf_adds(head, "Keep-Alive: timeout=");
+        buf_add_int(head, s->config.limits.idle_ms / 1000);
+        buf_add(head, "\r\n", 2);
+    }
+    add_line(head, "X-Request-Id: ", x->request_id);
     if (x->reply_head.len)
         buf_add(head, x->reply_head.data, x->reply_head.len);
     buf_add(head, "\r\n", 2);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "number.h"
 #include "utf8.h"
 
 #define LINE_MAX_BYTES  PIPE_BUF
@@ -167,6 +168,17 @@ struct arguments {
     va_list ap; /* in a struct so that it can be handed on by pointer */
 };
 
+/* Copies what fits, as snprintf does; returns the whole length. */
+static int number_into(char *out, size_t room, const char *text, size_t len)
+{
+    size_t fits = len < room ? len : room > 0 ? room - 1 : 0;
+
+    memcpy(out, text, fits);
+    if (room > 0)
+        out[fits] = '\0';
+    return (int)len;
+}
+
 /* Renders the conversion at *f (which is '%') and moves *f past it. Returns 0 if it is not one of log.h's. A
  * %s that is a value by itself is borrowed instead of copied. */
 static int convert(const char **f, struct arguments *args, struct value *v, int whole)
@@ -174,6 +186,7 @@ static int convert(const char **f, struct arguments *args, struct value *v, int 
     const char *p = *f + 1, *s;
     char *out = v->scratch + v->len;
     size_t room = sizeof(v->scratch) - v->len;
+    char text[NUMBER_MAX];
     int precision = -1, longs = 0, is_size = 0, n = 0;
 
     if (*p == '.') {
@@ -204,11 +217,11 @@ static int convert(const char **f, struct arguments *args, struct value *v, int 
         n = snprintf(out, room, "%.*s", n, s);
         break;
     case 'd':
-        n = snprintf(out, room, "%lld",
-                     longs > 1 ? va_arg(args->ap, long long)
-                     : longs   ? va_arg(args->ap, long)
-                     : is_size ? (long long)va_arg(args->ap, ssize_t)
-                               : va_arg(args->ap, int));
+        n = number_into(out, room, text,
+                        number_int(text, longs > 1 ? va_arg(args->ap, long long)
+                                         : longs   ? va_arg(args->ap, long)
+                                         : is_size ? (long long)va_arg(args->ap, ssize_t)
+                                                   : va_arg(args->ap, int)));
         break;
     case 'u':
         n = snprintf(out, room, "%llu",
@@ -220,7 +233,7 @@ static int convert(const char **f, struct arguments *args, struct value *v, int 
     case 'f': {
         double d = va_arg(args->ap, double);
         v->is_number = isfinite(d);
-        n = snprintf(out, room, "%.*f", precision >= 0 ? precision : 6, d);
+        n = number_into(out, room, text, number_fixed(text, d, precision >= 0 ? precision : 6));
         break;
     }
     default:
@@ -270,16 +283,22 @@ static const char *add_next_field(struct line *l, const char *f, struct argument
 static void begin_line(struct line *l, enum log_level level, const char *event)
 {
     char now[32];
-    int n;
+    const char *const parts[] = {log_json ? "{\"time\":\"" : "",
+                                 now,
+                                 log_json ? "\",\"level\":\"" : " ",
+                                 level_names[level],
+                                 log_json ? "\",\"program\":\"" : " ",
+                                 log_program,
+                                 log_json ? "\",\"event\":\"" : " ",
+                                 event,
+                                 log_json ? "\"" : ""};
 
     clock_iso8601(clock_wall_ms(), now);
-    n = snprintf(l->data, sizeof(l->data) / 2,
-                 log_json ? "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"event\":\"%s\""
-                          : "%s %s %s %s",
-                 now, level_names[level], log_program, event);
-    assert(n > 0 && (size_t)n < sizeof(l->data) / 2);
-    l->len = (size_t)n;
+    l->len = 0;
     l->cut = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        line_add(l, parts[i], strlen(parts[i]));
+    assert(l->len < sizeof(l->data) / 2);
 }
 
 static void end_line(struct line *l)

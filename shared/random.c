@@ -4,24 +4,56 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "log.h"
 
+/* Bytes fetched ahead: a system call for each number is dear. What was handed out is wiped, and a child that
+ * fork has made fetches its own. */
+static struct {
+    unsigned char bytes[256]; /* getrandom gives as much in one go, never less */
+    size_t left;
+} ahead;
+
+static void fetch(void *out, size_t n)
+{
+    ssize_t got;
+
+    do {
+        got = getrandom(out, n, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)n)
+        log_fatal("no_randomness", "error=%s", strerror(errno));
+}
+
+static void on_fork_child(void)
+{
+    ahead.left = 0;
+}
+
 static void fill(void *out, size_t n)
 {
+    static int watched;
     char *p = out;
 
     while (n > 0) {
-        ssize_t got = getrandom(p, n, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            log_fatal("no_randomness", "error=%s", strerror(errno));
-        p += got;
-        n -= (size_t)got;
+        size_t part;
+
+        if (ahead.left == 0) {
+            if (!watched)
+                watched = pthread_atfork(NULL, NULL, on_fork_child) == 0;
+            fetch(ahead.bytes, sizeof(ahead.bytes));
+            ahead.left = sizeof(ahead.bytes);
+        }
+        part = n < ahead.left ? n : ahead.left;
+        ahead.left -= part;
+        memcpy(p, ahead.bytes + ahead.left, part);
+        memset(ahead.bytes + ahead.left, 0, part);
+        p += part;
+        n -= part;
     }
 }
 
@@ -44,6 +76,11 @@ void random_hex(char *out, size_t n)
 void random_base32(char *out, size_t n)
 {
     fill_from(out, n, "abcdefghijklmnopqrstuvwxyz234567", 31);
+}
+
+void random_bytes(void *out, size_t n)
+{
+    fill(out, n);
 }
 
 double random_unit(void)

@@ -12,12 +12,17 @@
 
 void redis_conn_begin(struct buf *out, int argc)
 {
-    buf_addf(out, "*%d\r\n", argc);
+    buf_add(out, "*", 1);
+    buf_add_int(out, argc);
+    buf_add(out, "\r\n", 2);
 }
 
 void redis_conn_arg(struct buf *out, const char *arg, size_t len)
 {
-    buf_addf(out, "$%zu\r\n", len);
+    buf_reserve(out, len + 32);
+    buf_add(out, "$", 1);
+    buf_add_int(out, (long long)len);
+    buf_add(out, "\r\n", 2);
     buf_add(out, arg, len);
     buf_add(out, "\r\n", 2);
 }

@@ -25,6 +25,7 @@
 #define STABLE_MS        1000  /* a connection that lived longer starts the back-off anew */
 #define SAY_AGAIN_MS     30000 /* the same failure to connect is logged this often */
 #define READ_BYTES       65536
+#define FEED_BYTES       4096 /* at a time: the reader moves what it has not read yet with each reply */
 
 static void set_state(struct redis *r, enum conn_state state, const char *why);
 
@@ -117,8 +118,7 @@ static void release_socket(struct redis *r)
     if (r->fd >= 0)
         close(r->fd);
     r->fd = -1;
-    if (r->reader)
-        redisReaderFree(r->reader);
+    redis_reader_free(r->reader, &r->memory);
     r->reader = NULL;
     r->out.len = 0;
     r->sent = 0;
@@ -271,24 +271,15 @@ static void take_reply(struct redis *r, redisReply *reply)
         redis_conn_doom(r, reply->type == REDIS_REPLY_ERROR ? reply->str : "a reply to no command");
     }
     r->in_callback--;
-    freeReplyObject(reply);
+    redis_reader_reset(&r->memory);
 }
 
-/* Why the connection is of no more use, or NULL. */
-static const char *read_replies(struct redis *r)
+/* Hands bytes to the reader and takes what replies are whole. */
+static const char *feed(struct redis *r, const char *bytes, size_t len)
 {
-    char bytes[READ_BYTES];
-    ssize_t n;
     void *reply;
 
-    do {
-        n = recv(r->fd, bytes, sizeof(bytes), 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? NULL : strerror(errno);
-    if (n == 0)
-        return "closed by Redis";
-    if (redisReaderFeed(r->reader, bytes, (size_t)n) != REDIS_OK)
+    if (redisReaderFeed(r->reader, bytes, len) != REDIS_OK)
         return "out of memory";
     for (;;) {
         if (redisReaderGetReply(r->reader, &reply) != REDIS_OK)
@@ -297,6 +288,28 @@ static const char *read_replies(struct redis *r)
             return NULL;
         take_reply(r, reply);
     }
+}
+
+/* Why the connection is of no more use, or NULL. */
+static const char *read_replies(struct redis *r)
+{
+    char bytes[READ_BYTES];
+    ssize_t n;
+
+    do {
+        n = recv(r->fd, bytes, sizeof(bytes), 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? NULL : strerror(errno);
+    if (n == 0)
+        return "closed by Redis";
+    for (const char *at = bytes, *end = bytes + n; at < end; at += FEED_BYTES) {
+        const char *why = feed(r, at, end - at < FEED_BYTES ? (size_t)(end - at) : FEED_BYTES);
+
+        if (why)
+            return why;
+    }
+    return NULL;
 }
 
 static void on_socket_connected(struct redis *r)
@@ -310,9 +323,7 @@ static void on_socket_connected(struct redis *r)
         drop(r, strerror(error));
         return;
     }
-    r->reader = redisReaderCreate();
-    if (!r->reader)
-        log_fatal("out_of_memory", "bytes=%zu", sizeof(redisReader));
+    r->reader = redis_reader_new(&r->memory);
     set_state(r, CONN_GREETING, "connected");
     want_events(r, EV_READ);
     timer_set(r, GREETING_MS);

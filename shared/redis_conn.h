@@ -38,7 +38,8 @@ struct redis {
     enum conn_state state;
     int fd;
     redisReader *reader;
-    struct buf out; /* commands not yet written; the first `sent` bytes are */
+    struct redis_block *memory; /* of the reply that is being read or called back with */
+    struct buf out;             /* commands not yet written; the first `sent` bytes are */
     size_t sent;
     struct pending_ring waiting; /* given to Redis (or in out), in order */
     struct pending_ring refused; /* came while there was no connection: NULL from the next loop iteration */
@@ -86,6 +87,13 @@ int redis_address_connect(const struct redis_address *a, unsigned attempt, char 
 const char *redis_address_user(const struct redis_address *a); /* NULL: none */
 const char *redis_address_password(const struct redis_address *a);
 int redis_address_db(const struct redis_address *a);
+
+/* redis_reader.c */
+/* A reader whose replies live in *memory (NULL at first) until redis_reader_reset. */
+redisReader *redis_reader_new(struct redis_block **memory);
+/* The last reply, which must be whole, is not needed any more. */
+void redis_reader_reset(struct redis_block **memory);
+void redis_reader_free(redisReader *reader, struct redis_block **memory);
 
 /* redis.c */
 /* The bytes of a command, for redis_conn_queue. */

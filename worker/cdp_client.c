@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 
 #include "../shared/log.h"
 #include "../shared/mem.h"
+#include "../shared/random.h"
 #include "../shared/ws.h"
 #include "cdp_http.h"
 
@@ -39,6 +39,8 @@ struct cdp_client {
     ev_timer ending; /* ends the client from the loop, where no caller is in the way */
     char why[128];
     wslay_event_context_ptr ws;
+    struct buf out;     /* frames on their way: heads and payloads of one turn leave in one write */
+    int drained;        /* the socket gave less than was asked for: nothing more is there now */
     struct call *calls; /* newest first */
     int last_id;
     int depth, freed;
@@ -55,6 +57,7 @@ static void client_leave(struct cdp_client *c)
         return;
     wslay_event_context_free(c->ws);
     buf_cleanup(&c->rest);
+    buf_cleanup(&c->out);
     while (c->calls) {
         struct call *call = c->calls;
         c->calls = call->next;
@@ -158,7 +161,12 @@ static ssize_t on_ws_recv(wslay_event_context_ptr ws, uint8_t *data, size_t len,
         return n;
     }
     /* A callback may have closed the socket in the middle of wslay's loop. */
+    if (c->drained && c->fd >= 0) {
+        wslay_event_set_error(ws, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
     n = c->fd < 0 ? 0 : recv(c->fd, data, len, 0);
+    c->drained = n > 0 && (size_t)n < len;
     if (n > 0)
         return n;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -171,21 +179,17 @@ static ssize_t on_ws_recv(wslay_event_context_ptr ws, uint8_t *data, size_t len,
 static ssize_t on_ws_send(wslay_event_context_ptr ws, const uint8_t *data, size_t len, int flags, void *arg)
 {
     struct cdp_client *c = arg;
-    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | (flags & WSLAY_MSG_MORE ? MSG_MORE : 0));
 
-    if (n >= 0)
-        return n;
-    if (errno == EAGAIN || errno == EINTR)
-        wslay_event_set_error(ws, WSLAY_ERR_WOULDBLOCK);
-    else
-        wslay_event_set_error(ws, WSLAY_ERR_CALLBACK_FAILURE);
-    return -1;
+    (void)ws, (void)flags;
+    buf_add(&c->out, data, len);
+    return (ssize_t)len;
 }
 
 static int on_ws_mask(wslay_event_context_ptr ws, uint8_t *data, size_t len, void *arg)
 {
     (void)ws, (void)arg;
-    return RAND_bytes(data, (int)len) == 1 ? 0 : -1;
+    random_bytes(data, len);
+    return 0;
 }
 
 static void on_ws_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *m, void *arg)
@@ -204,14 +208,24 @@ static const struct wslay_event_callbacks ws_callbacks = {
     .on_msg_recv_callback = on_ws_message,
 };
 
+static int send_out(struct cdp_client *c)
+{
+    ssize_t n = c->out.len > 0 ? send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL) : 0;
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    buf_consume(&c->out, (size_t)n);
+    return 0;
+}
+
 /* Sends what waits, and watches for room if it did not all go. */
 static void client_flush(struct cdp_client *c)
 {
     if (c->freed || c->state != CLIENT_OPEN)
         return;
-    if (wslay_event_send(c->ws) != 0)
+    if (wslay_event_send(c->ws) != 0 || send_out(c) != 0)
         client_end(c, "sending to the browser failed");
-    else if (wslay_event_want_write(c->ws))
+    else if (c->out.len > 0)
         ev_io_start(c->loop, &c->writable);
     else
         ev_io_stop(c->loop, &c->writable);
@@ -222,6 +236,7 @@ static void client_receive(struct cdp_client *c)
     int result;
 
     client_enter(c);
+    c->drained = 0;
     result = wslay_event_recv(c->ws);
     if (result != 0)
         client_end(c, "the browser closed the connection");
@@ -288,9 +303,9 @@ struct cdp_client *cdp_client_new(struct ev_loop *loop, int fd, const char *ws_p
     c->loop = loop;
     c->events = *events;
     c->fd = -1;
-    if (RAND_bytes(nonce, sizeof(nonce)) != 1 ||
-        wslay_event_context_client_init(&c->ws, &ws_callbacks, c) != 0)
-        log_fatal("cdp_client_setup", "error=%s", "no memory or no randomness");
+    random_bytes(nonce, sizeof(nonce));
+    if (wslay_event_context_client_init(&c->ws, &ws_callbacks, c) != 0)
+        log_fatal("cdp_client_setup", "error=%s", "no memory");
     wslay_event_config_set_max_recv_msg_length(c->ws, CDP_CLIENT_MESSAGE_MAX);
     EVP_EncodeBlock((unsigned char *)c->key, nonce, sizeof(nonce));
     ev_timer_init(&c->ending, on_ending_timer, 0., 0.);

@@ -196,10 +196,20 @@ static void on_socket_readable(struct ev_loop *loop, ev_io *w, int events)
         http_fail(h, n < 0 ? strerror(errno) : "the browser closed the connection");
 }
 
+/* 0, or -1 with errno. */
+static int send_now(struct cdp_http *h)
+{
+    ssize_t n = send(h->fd, h->request.data + h->sent, h->request.len - h->sent, MSG_NOSIGNAL);
+
+    if (n < 0)
+        return -1;
+    h->sent += (size_t)n;
+    return 0;
+}
+
 static void on_socket_writable(struct ev_loop *loop, ev_io *w, int events)
 {
     struct cdp_http *h = w->data;
-    ssize_t n;
     int error = 0;
     socklen_t len = sizeof(error);
 
@@ -208,13 +218,11 @@ static void on_socket_writable(struct ev_loop *loop, ev_io *w, int events)
         http_fail(h, strerror(error));
         return;
     }
-    n = send(h->fd, h->request.data + h->sent, h->request.len - h->sent, MSG_NOSIGNAL);
-    if (n < 0) {
+    if (send_now(h) != 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
             http_fail(h, strerror(errno));
         return;
     }
-    h->sent += (size_t)n;
     if (h->sent == h->request.len) {
         ev_io_stop(loop, &h->writable);
         ev_io_start(loop, &h->readable);
@@ -247,7 +255,10 @@ cdp_http_start(struct ev_loop *loop, int fd, struct buf *request, int limit_ms,
     ev_io_init(&h->writable, on_socket_writable, fd, EV_WRITE);
     ev_timer_init(&h->limit, on_limit_timer, limit_ms / 1000.0, 0.);
     h->readable.data = h->writable.data = h->limit.data = h;
-    ev_io_start(loop, &h->writable);
+    if (send_now(h) != 0 || h->sent < h->request.len)
+        ev_io_start(loop, &h->writable); /* it is connecting, or on_socket_writable finds what is wrong */
+    else
+        ev_io_start(loop, &h->readable);
     ev_now_update(loop); /* else a loop that was busy shortens the limit */
     ev_timer_start(loop, &h->limit);
     return h;

@@ -37,6 +37,7 @@ static const redisReply *flat(struct flat *f, ...)
 
         item->type = REDIS_REPLY_STRING;
         item->str = (char *)(uintptr_t)text;
+        item->len = strlen(text);
         f->pointers[f->reply.elements++] = item;
     }
     va_end(ap);
