@@ -39,6 +39,9 @@ static const struct {
     {"BERTH_LOG_FORMAT", {"text", "json"}},
     {"BERTH_PLACEMENT", {"spread", "pack"}},
     {"BERTH_CONNECT", {"direct", "relay"}},
+    {"BERTH_VM_ACCEL", {"auto", "kvm", "tcg"}},
+    {"BERTH_VM_WARM", {"running", "paused"}},
+    {"BERTH_VM_PREFETCH", {"on", "off"}},
 };
 
 /* ---- values ---- */

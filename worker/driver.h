@@ -57,11 +57,14 @@ struct driver_ops {
     void (*set_active)(struct driver *d, int berth, int active);
     /* 0, or -1 if the berth has no browser. */
     int (*usage)(struct driver *d, int berth, struct driver_usage *out);
+    /* Optional. The berth's browser is warm and nobody uses it: it may rest until connect or set_active(1). */
+    void (*park)(struct driver *d, int berth);
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);
+    int warmed; /* 1: browsers come up warmed already, as from a snapshot */
 };
 
-extern const struct driver_ops driver_process, driver_docker, driver_sim;
+extern const struct driver_ops driver_process, driver_docker, driver_sim, driver_qemu;
 /* By its name; NULL if there is none. */
 const struct driver_ops *driver_find(const char *name);
 

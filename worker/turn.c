@@ -166,6 +166,8 @@ static void offer(struct berth *b)
     berth_set(b, BERTH_WARM, "offered");
     pool_on_warm(b->worker, b->order.profile);
     report_offer(b);
+    if (b->driver->ops->park)
+        b->driver->ops->park(b->driver->driver, b->index);
 }
 
 static void on_warmup_done(void *arg, int result, const char *why)
@@ -201,7 +203,10 @@ void turn_on_up(struct berth *b, const char *ws_path, const struct driver_timing
     b->ws_path = mem_strdup(ws_path);
     b->timings = *t;
     if (!b->order.session[0]) {
-        begin_warmup(b);
+        if (b->driver->ops->warmed)
+            offer(b);
+        else
+            begin_warmup(b);
         return;
     }
     /* Somebody waits: no warm-up. */

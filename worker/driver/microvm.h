@@ -1,0 +1,182 @@
+/* microvm.h: the microVM drivers' own state: one guest per berth, restored from a snapshot that the driver
+ * builds itself. The machine monitor is behind worker/vmm.h; this is the same for all of them.
+ *
+ *   microvm.c          berths: start, restore, stop            microvm_machine.c   their processes, also
+ * those microvm_open.c     opening and closing                                         that wait ahead of
+ * demand microvm_snapshot.c the snapshots in use: found, loaded     microvm_build.c     a template, settled,
+ * saved */
+#ifndef BERTH_MICROVM_H
+#define BERTH_MICROVM_H
+#include <ev.h>
+
+#include "../cgroup.h"
+#include "../driver.h"
+#include "../guest_link.h"
+#include "../image.h"
+#include "../net_pool.h"
+#include "../net_tap.h"
+#include "../profile.h"
+#include "../snapshot.h"
+#include "../vmm.h"
+#include "../working_set.h"
+
+#define MICROVM_WHY_MAX       480
+#define MICROVM_PIDS          128 /* threads of a monitor; the guest's processes are its own affair */
+#define MICROVM_VCPUS_MAX     16
+#define MICROVM_WS_PATH_MAX   96
+#define MICROVM_SNAPSHOTS_MAX (2 * PROFILE_MAX)
+
+struct microvm_build;
+struct cdp_http;
+
+/* ---- snapshots ---- */
+
+enum microvm_snapshot_state {
+    MICROVM_SNAPSHOT_NONE,     /* not looked for, or the last try failed */
+    MICROVM_SNAPSHOT_BUILDING, /* here, or by another worker of this host */
+    MICROVM_SNAPSHOT_LOADING,
+    MICROVM_SNAPSHOT_READY
+};
+
+struct microvm_snapshot {
+    struct driver *driver;
+    enum microvm_snapshot_state state;
+    struct vmm_machine machine;
+    struct snapshot snapshot;
+    struct working_set set;
+    int set_known;                     /* loaded or recorded: no clone has to be looked at */
+    int restored;                      /* clones that became ready */
+    int failures;                      /* clones that did not, since the last that did */
+    char ws_path[MICROVM_WS_PATH_MAX]; /* of the browser in it; "" until the first clone has said it */
+    double began;                      /* ms: looking for it */
+    ev_timer timer;                    /* loading: the next piece */
+};
+
+/* ---- berths ---- */
+
+enum microvm_state {
+    MICROVM_IDLE,     /* nothing of a session exists; a process may wait for one */
+    MICROVM_NETWORK,  /* its egress policy is being changed */
+    MICROVM_SNAPSHOT, /* waits for the snapshot to be built or loaded */
+    MICROVM_SPAWNING, /* waits for the process to take commands */
+    MICROVM_LOADING,  /* the snapshot is loaded; the guest has not said that it is ready */
+    MICROVM_ASKING,   /* the first clone of a snapshot is asked for its browser's address */
+    MICROVM_UP,
+    MICROVM_DOWN,     /* it ended or could not start; waits for stop */
+    MICROVM_STOPPING, /* until everything of it is gone */
+};
+
+struct microvm_berth {
+    struct driver *driver;
+    int index;
+    enum microvm_state state;
+    const struct profile *profile; /* of the start under way or the guest; of the waiting process */
+    struct microvm_snapshot *snap; /* the same */
+    struct vmm *vmm;
+    const struct profile *made_for; /* what vmm was spawned for */
+    const struct microvm_snapshot *made_from;
+    int spawned; /* vmm takes commands */
+    int loaded;  /* vmm has the guest */
+    struct guest_link link;
+    unsigned char mac[6];
+    struct working_set_walk walk;
+    ev_timer prefetch;
+    ev_timer timer; /* the state's own */
+    struct cdp_http *asking;
+    int replacing;  /* the process is killed to make room for one that fits */
+    int unreported; /* down, and on_down not called yet */
+    int has_cgroup, network_pending, active;
+    int parked, paused;                    /* nobody uses it; it does not run */
+    double began, step_began, retry_after; /* ms */
+    int warnings;
+    struct driver_timings timings;
+    char why[MICROVM_WHY_MAX];
+};
+
+struct driver {
+    struct ev_loop *loop;
+    struct driver_events events;
+    const struct settings *settings;
+    const struct vmm_ops *ops;
+    struct vmm_host *host;
+    struct image image;
+    struct net_tap_config tap;
+    const char *accel; /* in use; a template that does not boot moves on to the next */
+    int accel_index;
+    long uid_base;
+    int lock;
+    struct net_pool *net;
+    struct cgroup_tree *cgroups;
+    struct microvm_snapshot *snapshots[MICROVM_SNAPSHOTS_MAX];
+    int snapshot_count;
+    struct microvm_build *build; /* NULL: none under way */
+    const struct profile *last;  /* of the latest start: what processes are made ready for */
+    ev_timer prepare;
+    int closing;
+    int count;
+    struct microvm_berth *berths;
+};
+
+/* microvm.c */
+void microvm_berth_init(struct microvm_berth *b, struct driver *d, int index);
+void microvm_berth_end(struct microvm_berth *b); /* blocking; for closing */
+void microvm_fail(struct microvm_berth *b, const char *why);
+/* The snapshot's state changed: berths that wait for it go on, or fail with why. */
+void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const char *why);
+/* A waiting berth's process takes commands, has the guest, or is gone: told by microvm_machine.c. */
+void microvm_on_spawned(struct microvm_berth *b);
+void microvm_on_loaded(struct microvm_berth *b);
+void microvm_on_gone(struct microvm_berth *b, const char *why);
+void microvm_on_message(struct microvm_berth *b, const struct guest_message *m);
+void microvm_look_if_clean(struct microvm_berth *b);
+void microvm_start(struct driver *d, int berth, const struct profile *profile);
+void microvm_stop(struct driver *d, int berth);
+int microvm_connect(struct driver *d, int berth);
+void microvm_set_active(struct driver *d, int berth, int active);
+void microvm_park(struct driver *d, int berth);
+int microvm_usage(struct driver *d, int berth, struct driver_usage *out);
+
+/* microvm_machine.c */
+/* 1: the berth's process is one for its profile and snapshot. */
+int microvm_machine_fits(const struct microvm_berth *b);
+/* Spawns for b->profile and b->snap. 0, or -1 with why. */
+int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len) MUST_USE;
+void microvm_machine_load(struct microvm_berth *b);
+/* The order that makes the guest somebody of its own. */
+void microvm_machine_restore(struct microvm_berth *b);
+void microvm_machine_wake(struct microvm_berth *b);
+/* Once per snapshot, from the first clone that is ready. */
+void microvm_machine_record(struct microvm_berth *b);
+/* Something changed that may call for another waiting process. */
+void microvm_prepare_soon(struct driver *d);
+void microvm_prepare_init(struct driver *d);
+int microvm_cgroup(struct driver *d, int index, const struct profile *p, const struct vmm_machine *m,
+                   int fds[CGROUP_PLACES_MAX], char *why, size_t len) MUST_USE;
+
+/* microvm_snapshot.c */
+/* The snapshot for this profile, made known; NULL with a sentence. */
+struct microvm_snapshot *microvm_snapshot_of(struct driver *d, const struct profile *p, char *why,
+                                             size_t len);
+/* Sees to it that it becomes ready: microvm_on_snapshot follows. Nothing if it is under way. */
+void microvm_snapshot_want(struct microvm_snapshot *s);
+/* The folder is there: loads it. */
+void microvm_snapshot_load(struct microvm_snapshot *s);
+void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why);
+/* Drops one whose clones do not come up. */
+void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why);
+void microvm_snapshots_free(struct driver *d);
+/* The next accelerator, as this one does not work. 0, or -1: there is none. */
+int microvm_next_accel(struct driver *d, const char *why);
+
+/* microvm_build.c: builds the snapshot, or waits for another worker that does; microvm_snapshot_load or
+ * microvm_snapshot_failed is called at the end. */
+void microvm_build_start(struct microvm_snapshot *s);
+void microvm_build_end(struct driver *d); /* blocking; for closing */
+
+/* microvm_open.c */
+struct driver *microvm_open(const struct vmm_ops *ops, const char *program,
+                            const struct driver_config *config, const struct driver_events *events,
+                            char *isolation, unsigned isolation_len, char *err, unsigned errlen);
+void microvm_close(struct driver *d);
+
+#endif

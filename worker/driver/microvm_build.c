@@ -1,0 +1,287 @@
+/* microvm_build.c: one snapshot being built: a template boots in a namespace and cgroup of its own, until its
+ * guest says that it has settled; then it is saved, and its folder gets its name. One at a time per host. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../shared/clock.h"
+#include "../../shared/log.h"
+#include "../../shared/mem.h"
+#include "microvm.h"
+
+#define LOCK_LOOK_S   0.25
+#define KVM_LIMIT_S   30.0
+#define TCG_LIMIT_S   120.0
+#define LOCK_LIMIT_MS 300000.0
+#define FINISH_MS     5000
+#define CLEAN_LOOK_S  0.02
+#define TEMPLATE_MAC  "02:be:27:00:00:02"
+
+struct microvm_build {
+    struct driver *driver;
+    struct microvm_snapshot *snap;
+    struct vmm *vmm;
+    struct guest_link link;
+    ev_timer timer; /* waiting for the lock; limit; waiting for the cgroup */
+    int lock, has_cgroup;
+    int saving, done; /* the guest has settled; its state is in the folder */
+    double began;
+    char folder[400];
+    char why[MICROVM_WHY_MAX]; /* not empty: it failed */
+};
+
+static void look(struct microvm_build *b);
+
+static void arm(struct microvm_build *b, double seconds)
+{
+    ev_timer_stop(b->driver->loop, &b->timer);
+    ev_now_update(b->driver->loop);
+    ev_timer_set(&b->timer, seconds, 0);
+    ev_timer_start(b->driver->loop, &b->timer);
+}
+
+static void build_free(struct microvm_build *b)
+{
+    ev_timer_stop(b->driver->loop, &b->timer);
+    guest_link_close(&b->link);
+    if (b->folder[0])
+        snapshot_discard(b->folder);
+    if (b->lock >= 0)
+        close(b->lock);
+    b->driver->build = NULL;
+    free(b);
+}
+
+/* Everything of the template is gone: publishes, or tells why not. */
+static void conclude(struct microvm_build *b)
+{
+    struct microvm_snapshot *s = b->snap;
+    char why[MICROVM_WHY_MAX];
+
+    if (!b->why[0] && snapshot_publish(&s->snapshot, b->folder, b->why, sizeof(b->why)) == 0) {
+        log_info("snapshot_built", "key=%s accel=%s memory_mb=%d ms=%.0f", s->snapshot.key, s->machine.accel,
+                 s->machine.memory_mb, clock_mono_ms() - b->began);
+        b->folder[0] = '\0';
+        build_free(b);
+        microvm_snapshot_load(s);
+        return;
+    }
+    snprintf(why, sizeof(why), "%s", b->why);
+    build_free(b);
+    microvm_snapshot_failed(s, why);
+}
+
+static void look_if_gone(struct microvm_build *b)
+{
+    struct driver *d = b->driver;
+
+    if (b->vmm)
+        return;
+    if (b->has_cgroup && cgroup_remove(d->cgroups, d->count) != 0) {
+        cgroup_kill(d->cgroups, d->count);
+        arm(b, CLEAN_LOOK_S);
+        return;
+    }
+    b->has_cgroup = 0;
+    conclude(b);
+}
+
+static void fail(struct microvm_build *b, const char *why)
+{
+    if (!b->why[0])
+        snprintf(b->why, sizeof(b->why), "%.400s", why);
+    guest_link_close(&b->link);
+    if (b->vmm)
+        b->driver->ops->kill(b->vmm);
+    else
+        arm(b, 0);
+}
+
+/* ---- the guest ---- */
+
+static void on_message(void *arg, const struct guest_message *m)
+{
+    struct microvm_build *b = arg;
+    const char *why = guest_message_get(m, "why"), *ms = guest_message_get(m, "total_ms");
+    char text[300];
+
+    if (strcmp(m->word, GUEST_BOOTED) == 0) {
+        log_info("template_booted", "key=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+    } else if (strcmp(m->word, GUEST_SETTLED) == 0 && !b->saving) {
+        log_info("template_settled", "key=%s ms=%.0f guest_ms=%s", b->snap->snapshot.key,
+                 clock_mono_ms() - b->began, ms ? ms : "");
+        b->saving = 1;
+        b->driver->ops->save(b->vmm);
+    } else {
+        snprintf(text, sizeof(text), "the template's guest says %.40s: %.200s", m->word, why ? why : "");
+        fail(b, text);
+    }
+}
+
+/* The monitor is ending, and its last words say more. */
+static void on_link_close(void *arg, const char *why)
+{
+    struct microvm_build *b = arg;
+
+    (void)why;
+    if (b->vmm)
+        b->driver->ops->kill(b->vmm);
+}
+
+static void on_step(void *arg, enum vmm_step step, const char *error)
+{
+    struct microvm_build *b = arg;
+    char text[300];
+
+    if (b->why[0])
+        return;
+    if (error) {
+        snprintf(text, sizeof(text), "the template: %s: %.200s", vmm_step_name(step), error);
+        fail(b, text);
+    } else if (step == VMM_SPAWN) {
+        b->driver->ops->boot(b->vmm);
+    } else if (step == VMM_SAVE) {
+        b->done = 1;
+        guest_link_close(&b->link);
+        b->driver->ops->kill(b->vmm);
+    }
+}
+
+static void on_exit_(void *arg, const char *why)
+{
+    struct microvm_build *b = arg;
+    char text[MICROVM_WHY_MAX];
+
+    b->vmm = NULL;
+    if (!b->done && !b->why[0]) {
+        snprintf(text, sizeof(text), "the template ended: %.400s", why);
+        fail(b, text);
+    }
+    arm(b, 0);
+}
+
+/* ---- the course ---- */
+
+static int spawn(struct microvm_build *b, int net_ns, int tap, int memory)
+{
+    struct driver *d = b->driver;
+    struct vmm_events events = {on_step, on_exit_, b};
+    int cgroups[CGROUP_PLACES_MAX], count, fd;
+    struct vmm_spec spec = {
+        .kind = VMM_TEMPLATE,
+        .machine = b->snap->machine,
+        .place = {.net_ns = net_ns, .tap = tap, .mac = TEMPLATE_MAC, .uid = d->uid_base + d->count},
+        .folder = b->folder,
+        .memory = memory,
+    };
+
+    b->has_cgroup = d->cgroups != NULL;
+    count = microvm_cgroup(d, d->count, NULL, &b->snap->machine, cgroups, b->why, sizeof(b->why));
+    if (count < 0)
+        return -1;
+    spec.place.cgroups = cgroups;
+    spec.place.cgroup_count = count;
+    b->vmm = d->ops->spawn(d->host, &spec, &events, b->why, sizeof(b->why));
+    while (count > 0)
+        close(cgroups[--count]);
+    if (!b->vmm)
+        return -1;
+    fd = d->ops->control(b->vmm);
+    if (fd >= 0)
+        guest_link_open(&b->link, d->loop, fd);
+    return 0;
+}
+
+static void launch(struct microvm_build *b)
+{
+    struct driver *d = b->driver;
+    int net_ns = -1, tap = -1,
+        memory = snapshot_memory_file(&b->snap->snapshot, b->folder, d->uid_base + d->count);
+
+    log_info("snapshot_build", "key=%s accel=%s memory_mb=%d vcpus=%d", b->snap->snapshot.key,
+             b->snap->machine.accel, b->snap->machine.memory_mb, b->snap->machine.vcpus);
+    if (memory < 0 || net_tap_alone(&d->tap, &net_ns, &tap) != 0)
+        snprintf(b->why, sizeof(b->why), "cannot prepare a template: %s", strerror(errno));
+    else if (spawn(b, net_ns, tap, memory) == 0)
+        arm(b, strcmp(b->snap->machine.accel, "kvm") == 0 ? KVM_LIMIT_S : TCG_LIMIT_S);
+    if (memory >= 0)
+        close(memory);
+    if (tap >= 0)
+        close(tap);
+    if (net_ns >= 0)
+        close(net_ns);
+    if (!b->vmm)
+        fail(b, b->why);
+}
+
+/* The lock, or a look at whether its holder has built what is wanted here. */
+static void look(struct microvm_build *b)
+{
+    struct microvm_snapshot *s = b->snap;
+    char why[MICROVM_WHY_MAX], folder[400];
+
+    if (snapshot_check(&s->snapshot, why, sizeof(why)) == 1) {
+        build_free(b);
+        microvm_snapshot_load(s);
+    } else if (snapshot_begin(&s->snapshot, folder, &b->lock, why, sizeof(why)) == 0) {
+        strcpy(b->folder, folder);
+        launch(b);
+    } else if (errno == EWOULDBLOCK && clock_mono_ms() - b->began < LOCK_LIMIT_MS) {
+        arm(b, LOCK_LOOK_S);
+    } else {
+        fail(b, why);
+    }
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct microvm_build *b = w->data;
+    char text[300];
+
+    (void)loop;
+    (void)revents;
+    if (b->vmm) {
+        snprintf(text, sizeof(text), "the template did not settle in time: %.200s",
+                 b->driver->ops->said(b->vmm));
+        fail(b, text);
+    } else if (b->why[0] || b->done) {
+        look_if_gone(b);
+    } else {
+        look(b);
+    }
+}
+
+void microvm_build_start(struct microvm_snapshot *s)
+{
+    struct microvm_build *b = mem_alloc(sizeof(*b));
+
+    b->driver = s->driver;
+    b->driver->build = b;
+    b->snap = s;
+    b->lock = b->link.fd = -1;
+    b->link.on_message = on_message;
+    b->link.on_close = on_link_close;
+    b->link.arg = b;
+    b->began = clock_mono_ms();
+    ev_init(&b->timer, on_timer);
+    b->timer.data = b;
+    arm(b, 0);
+}
+
+void microvm_build_end(struct driver *d)
+{
+    struct microvm_build *b = d->build;
+
+    if (!b)
+        return;
+    if (b->vmm && d->ops->finish(b->vmm, FINISH_MS) != 0)
+        log_error("template_left_running", "key=%s", b->snap->snapshot.key);
+    b->vmm = NULL;
+    for (int i = 0; b->has_cgroup && cgroup_remove(d->cgroups, d->count) != 0 && i < 200; i++) {
+        cgroup_kill(d->cgroups, d->count);
+        usleep(10000);
+    }
+    build_free(b);
+}

@@ -1,0 +1,142 @@
+/* microvm_open.c: opening and closing a microVM driver: image, machine monitor, networks, cgroups. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../shared/log.h"
+#include "../../shared/mem.h"
+#include "../child.h"
+#include "../host_lock.h"
+#include "microvm.h"
+#include "process_probe.h"
+
+/* Adds a word to the host's isolation record and warns of it. */
+static void reduced(char *isolation, unsigned len, const char *word, const char *why)
+{
+    size_t used = strlen(isolation);
+
+    snprintf(isolation + used, len - used, "%s%s", used ? "," : "", word);
+    log_warn("isolation_reduced", "missing=%s why=%s", word, why);
+}
+
+static void open_cgroups(struct driver *d, const char *worker_id, char *isolation, unsigned len)
+{
+    static const struct {
+        enum cgroup_controller controller;
+        const char *word;
+    } words[] = {
+        {CGROUP_MEMORY, "no-memory-limit"}, {CGROUP_PIDS, "no-pids-limit"}, {CGROUP_CPU, "no-cpu-limit"}};
+    char why[200];
+
+    d->cgroups = cgroup_tree_new(worker_id, why, sizeof(why));
+    if (!d->cgroups) {
+        reduced(isolation, len, "no-cgroup", why);
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (!cgroup_tree_has(d->cgroups, words[i].controller))
+            reduced(isolation, len, words[i].word, why);
+    }
+}
+
+static int open_network(struct driver *d, const struct driver_config *c, char *err, unsigned errlen)
+{
+    struct net_pool_config config = {
+        .loop = c->loop,
+        .worker_id = c->worker_id,
+        .berths = c->berths,
+        .cidr = c->settings->net_cidr,
+        .egress_allow = c->settings->egress_allow,
+        .cdp_port = d->image.cdp_port,
+        .tap = &d->tap,
+    };
+
+    if (access("/dev/net/tun", R_OK | W_OK) != 0) {
+        snprintf(err, errlen, "/dev/net/tun cannot be opened (%s): guests need it for their network",
+                 strerror(errno));
+        return -1;
+    }
+    d->net = net_pool_new(&config, err, errlen);
+    return d->net ? 0 : -1;
+}
+
+static int open_parts(struct driver *d, const char *program, const struct driver_config *c, char *isolation,
+                      unsigned len, char *err, unsigned errlen)
+{
+    struct vmm_host_config host = {c->loop, program, c->settings->vm_accel};
+
+    if (!process_is_privileged()) {
+        snprintf(err, errlen, "the %s driver needs root: guests' networks and users are made with its rights",
+                 d->ops->name);
+        return -1;
+    }
+    if (image_load(&d->image, c->settings->image, err, errlen) != 0)
+        return -1;
+    d->tap = (struct net_tap_config){d->image.gateway, d->image.address, d->image.prefix, d->image.cdp_port};
+    d->host = d->ops->open(&host, err, errlen);
+    if (!d->host)
+        return -1;
+    d->accel = d->ops->accels(d->host)[0];
+    d->lock = host_lock_take_worker(c->worker_id, err, errlen);
+    if (d->lock < 0)
+        return -1;
+    open_cgroups(d, c->worker_id, isolation, len);
+    return open_network(d, c, err, errlen);
+}
+
+struct driver *microvm_open(const struct vmm_ops *ops, const char *program,
+                            const struct driver_config *config, const struct driver_events *events,
+                            char *isolation, unsigned isolation_len, char *err, unsigned errlen)
+{
+    struct driver *d;
+
+    if (!ev_is_default_loop(config->loop)) {
+        snprintf(err, errlen, "the %s driver needs libev's default loop", ops->name);
+        return NULL;
+    }
+    d = mem_alloc(sizeof(*d));
+    d->loop = config->loop;
+    d->events = *events;
+    d->settings = config->settings;
+    d->ops = ops;
+    d->lock = -1;
+    d->uid_base = config->settings->uid_base;
+    d->count = config->berths;
+    d->berths = mem_alloc((size_t)config->berths * sizeof(*d->berths));
+    for (int i = 0; i < d->count; i++)
+        microvm_berth_init(&d->berths[i], d, i);
+    microvm_prepare_init(d);
+    *isolation = '\0';
+    if (child_init_subreaper() != 0)
+        log_warn("no_subreaper", "error=%s", strerror(errno));
+    if (open_parts(d, program, config, isolation, isolation_len, err, errlen) != 0) {
+        microvm_close(d);
+        return NULL;
+    }
+    if (!*isolation)
+        snprintf(isolation, isolation_len, "full");
+    log_info("driver_open", "driver=%s berths=%d isolation=%s image=%s accel=%s", ops->name, d->count,
+             isolation, d->image.key, d->accel);
+    return d;
+}
+
+void microvm_close(struct driver *d)
+{
+    d->closing = 1;
+    ev_timer_stop(d->loop, &d->prepare);
+    microvm_build_end(d);
+    for (int i = 0; i < d->count; i++)
+        microvm_berth_end(&d->berths[i]);
+    microvm_snapshots_free(d);
+    if (d->net)
+        net_pool_free(d->net);
+    cgroup_tree_free(d->cgroups);
+    if (d->host)
+        d->ops->close(d->host);
+    if (d->lock >= 0)
+        close(d->lock);
+    free(d->berths);
+    free(d);
+}
