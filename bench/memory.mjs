@@ -1,14 +1,16 @@
 // bench/memory: what waiting and idle things cost in memory.
 //
-//   make bench-memory          or: node bench/memory.mjs [--polls 10000] [--berths 100] [--idle 10000] [--out FOLDER] [--quick]
+//   make bench-memory          or: node bench/memory.mjs [--polls 10000] [--berths 100] [--idle 10000] [--sessions 20] [--out FOLDER] [--quick]
 //
 // The API's process with many waiting long polls (each of a session of its own, that waits for a berth), and with as many waiting
 // creates; a worker's with 100 simulated berths, warm and taken; the gateway's with many idle CDP connections (bench/lib/connections.mjs).
-// Memory is what the kernel says is the process's own (RssAnon), CPU what it uses while nothing happens.
+// And what a real browser costs its host (bench/lib/browsers.mjs). Memory of the programs is what the kernel says is the processes'
+// own (RssAnon), CPU what they use while nothing happens.
 import { execFile } from 'node:child_process';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { browserCosts } from './lib/browsers.mjs';
 import { allowed, create, idle } from './lib/connections.mjs';
 import { BUILD, ControlPlane, cpuSeconds, memoryKb, program } from './lib/control_plane.mjs';
 import { writeJson } from './lib/json.mjs';
@@ -23,6 +25,7 @@ const opt = readOptions(import.meta.url, {
   polls: { type: 'string', default: '10000' },
   berths: { type: 'string', default: '100' },
   idle: { type: 'string', default: '10000' },
+  sessions: { type: 'string', default: '20' },
   out: { type: 'string', default: join(BUILD, 'memory') },
   quick: { type: 'boolean', default: false },
 });
@@ -115,8 +118,9 @@ result.polls = await waiting('berth_long_polls', seededPolls);
 result.creates = await waiting('berth_waiting_creates', seededCreates);
 result.worker = await workerOfBerths(Number(opt.berths));
 result.idle = await idle(allowed(opt.quick ? 400 : Number(opt.idle)), rest);
+result.browser = await browserCosts(opt.quick ? 5 : Number(opt.sessions), rest);
 result.others = rest.others();
-const { idle: connections, worker } = result;
+const { idle: connections, worker, browser } = result;
 const rows = [
   [`API, ${result.polls.number} waiting long polls`, mb(result.polls.kb), `${Math.round(result.polls.bytesEach)} B`, percent(result.polls.cpuShare)],
   [`API, ${result.creates.number} waiting creates`, mb(result.creates.kb), `${Math.round(result.creates.bytesEach)} B`, percent(result.creates.cpuShare)],
@@ -125,7 +129,10 @@ const rows = [
   [`gateway, ${connections.connections} idle connections`, mb(connections.steps.at(-1).kb), `${Math.round(connections.bytesEach)} B`, percent(connections.cpuShare)],
 ];
 if (connections.connections < 10000) rows.push(['gateway, 10000 (by the slope of the steps)', mb(connections.at10000Kb), null, null]);
+rows.push(['browser in its berth, warm', mb(browser.warmKb), null, null]);
+rows.push(['browser in its berth, with a small page', mb(browser.pageKb), null, percent(browser.restingShare)]);
 console.log(table(['', 'memory', 'each', 'CPU at rest'], rows));
+console.log(`a session on a real browser, its start and warm-up included: ${browser.cpuASession.toFixed(2)} s of CPU, the worker's own ${(browser.workerCpuASession * 1000).toFixed(0)} ms`);
 if (result.polls.answered + result.creates.answered > 0) console.log(`answered too early: ${result.polls.answered} polls, ${result.creates.answered} creates`);
 writeJson(join(opt.out, 'memory.json'), result);
 console.log(`\nother programs used ${Math.round(result.others * 100)} % of the machine in between; results in ${opt.out}`);

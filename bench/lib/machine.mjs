@@ -35,8 +35,8 @@ function busyMs() {
   return (user + nice + system + irq + softirq + steal) * TICK_MS;
 }
 
-/** CPU milliseconds of pid and all below it, those it has reaped included. */
-export function treeCpuMs(pid) {
+/** All processes: { children: pid → pids, cpu: pid → milliseconds, those it has reaped included }. */
+function processes() {
   const children = new Map();
   const cpu = new Map();
   for (const entry of readdirSync('/proc')) {
@@ -52,14 +52,30 @@ export function treeCpuMs(pid) {
       // gone while we looked
     }
   }
-  let sum = 0;
-  const todo = [pid];
-  while (todo.length) {
-    const next = todo.pop();
-    sum += cpu.get(next) ?? 0;
-    todo.push(...(children.get(next) ?? []));
-  }
-  return sum;
+  return { children, cpu };
+}
+
+function tree(pid, children) {
+  const list = [pid];
+  for (const next of list) list.push(...(children.get(next) ?? []));
+  return list;
+}
+
+/** CPU milliseconds of pid and all below it, those it has reaped included. */
+export function treeCpuMs(pid) {
+  const { children, cpu } = processes();
+  return tree(pid, children).reduce((sum, next) => sum + (cpu.get(next) ?? 0), 0);
+}
+
+/** CPU milliseconds of all that is below pid now, without it and without what it has reaped. */
+export function cpuBelowMs(pid) {
+  const { children, cpu } = processes();
+  return tree(pid, children).slice(1).reduce((sum, next) => sum + (cpu.get(next) ?? 0), 0);
+}
+
+/** The processes below pid, without it. */
+export function below(pid) {
+  return tree(pid, processes().children).slice(1);
 }
 
 /**
