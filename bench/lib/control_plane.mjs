@@ -1,6 +1,6 @@
 // A control plane for measurements: a private Redis on a unix socket, one API, simulated workers; what they have used of the CPU,
 // and what Redis has carried out. End it with stop(). BERTH_BUILD names the build folder (default: build).
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
@@ -94,8 +94,16 @@ export class ControlPlane {
 
   async startApi(settings = {}) {
     const own = { BERTH_REDIS_URL: this.redisUrl, BERTH_CELL: this.cell, BERTH_LISTEN: '127.0.0.1:0', BERTH_LOG_LEVEL: 'warn' };
-    this.api = this.#spawn('api', this.#command('berth-api'), { ...own, BERTH_LOG_LEVEL: 'info', ...settings });
-    this.port = Number((await this.api.line(LISTENING))[1]);
+    // Its log goes straight to a file: read here, each line would wake this program, which takes a core's share from what is measured.
+    const log = join(this.dir, 'api.txt');
+    const command = ['sh', '-c', 'log=$1; shift; exec "$@" >>"$log" 2>&1', 'sh', log, ...this.#command('berth-api')];
+    this.api = this.#spawn('api', command, { ...own, BERTH_LOG_LEVEL: 'info', ...settings });
+    const listening = () => {
+      const text = existsSync(log) ? readFileSync(log, 'utf8') : '';
+      if (!this.api.running) throw Object.assign(new Error(`the API ended\n${text}`), { final: true });
+      return LISTENING.exec(text);
+    };
+    this.port = Number((await waitFor(listening, { what: "the API's port" }))[1]);
     await waitFor(async () => (await fetch(`http://127.0.0.1:${this.port}/readyz`)).ok, { what: 'the API' });
   }
 
@@ -152,6 +160,7 @@ export class ControlPlane {
       worker: this.workers.reduce((sum, w) => sum + cpuSeconds(w.pid), 0),
       commands: info.commands,
       memory: info.used_memory,
+      net: info.total_net_input_bytes + info.total_net_output_bytes,
     };
   }
 
@@ -162,15 +171,15 @@ export class ControlPlane {
   }
 }
 
-/** What happened between two readings: seconds, CPU seconds, commands { name: { calls, usec } }. */
+/** What happened between two readings: seconds, CPU seconds, bytes from and to Redis, commands { name: { calls, usec } }. */
 export function difference(from, to) {
   const commands = {};
   for (const [name, { calls, usec }] of Object.entries(to.commands)) {
     const before = from.commands[name] ?? { calls: 0, usec: 0 };
     if (calls > before.calls) commands[name] = { calls: calls - before.calls, usec: usec - before.usec };
   }
-  const cpu = (name) => to[name] - from[name];
-  return { seconds: (to.at - from.at) / 1000, redis: cpu('redis'), api: cpu('api'), worker: cpu('worker'), commands };
+  const grown = (name) => to[name] - from[name];
+  return { seconds: (to.at - from.at) / 1000, redis: grown('redis'), api: grown('api'), worker: grown('worker'), net: grown('net'), commands };
 }
 
 /**
