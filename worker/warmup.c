@@ -4,7 +4,10 @@
  * to: a data: URL would bind the renderer to its own site, and the client's first goto would then wait for a
  * new process. Measured, that costs more than no warm-up at all; so does anything else that makes the tab
  * commit a real site. Reading the (empty) cookie store starts the network service, the other thing a first
- * goto waits for. */
+ * goto waits for.
+ *
+ * Before that a second tab goes to a port where nobody listens, and is closed: all that a navigation needs up
+ * to its connection has run once then, in the browser and in its network service, and nothing was reached. */
 #include "warmup.h"
 
 #include <stdio.h>
@@ -15,7 +18,8 @@
 #include "cdp_client.h"
 #include "warmup_page.h"
 
-#define ID_MAX 64
+#define ID_MAX  64
+#define NOWHERE "http://127.0.0.1:2/" /* not one of the ports that browsers refuse by themselves */
 
 struct warmup {
     struct ev_loop *loop;
@@ -23,7 +27,10 @@ struct warmup {
     ev_timer limit;
     const struct step *step; /* the one whose answer is awaited */
     int blank;               /* Page.navigate was answered: its load event is awaited */
+    int closed;              /* the second tab is gone */
+    int closing;             /* closing it was answered: that it is gone is awaited */
     char target[ID_MAX], session[ID_MAX], frame[ID_MAX];
+    char visit[ID_MAX];  /* the second tab's target */
     char loader[ID_MAX]; /* of the document asked for */
     char loaded[ID_MAX]; /* of the document that has loaded last */
     void (*on_done)(void *arg, int result, const char *why);
@@ -61,6 +68,54 @@ static int take_targets(struct warmup *w, const cJSON *result)
             return -1;
     }
     return 0;
+}
+
+static cJSON *params_visit(const struct warmup *w)
+{
+    cJSON *params = cJSON_CreateObject();
+
+    (void)w;
+    cJSON_AddStringToObject(params, "url", "about:blank");
+    cJSON_AddBoolToObject(params, "background", 1);
+    return params;
+}
+
+static int take_visit(struct warmup *w, const cJSON *result)
+{
+    return copy_id(w->visit, result, "targetId");
+}
+
+static cJSON *params_attach_visit(const struct warmup *w)
+{
+    cJSON *params = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(params, "targetId", w->visit);
+    cJSON_AddBoolToObject(params, "flatten", 1);
+    return params;
+}
+
+static cJSON *params_nowhere(const struct warmup *w)
+{
+    cJSON *params = cJSON_CreateObject();
+
+    (void)w;
+    cJSON_AddStringToObject(params, "url", NOWHERE);
+    return params;
+}
+
+static cJSON *params_close(const struct warmup *w)
+{
+    cJSON *params = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(params, "targetId", w->visit);
+    return params;
+}
+
+static int take_close(struct warmup *w, const cJSON *result)
+{
+    (void)result;
+    w->closing = !w->closed;
+    return w->closing;
 }
 
 static cJSON *params_create(const struct warmup *w)
@@ -151,6 +206,10 @@ static cJSON *params_detach(const struct warmup *w)
 
 static const struct step steps[] = {
     {"Target.getTargets", NULL, take_targets},
+    {"Target.createTarget", params_visit, take_visit},
+    {"Target.attachToTarget", params_attach_visit, take_session},
+    {"Page.navigate", params_nowhere, NULL}, /* answered when it has failed */
+    {"Target.closeTarget", params_close, take_close},
     {"Target.createTarget", params_create, take_target}, /* only if there is none */
     {"Target.attachToTarget", params_attach, take_session},
     {"Storage.getCookies", NULL, NULL},
@@ -225,11 +284,28 @@ static void on_client_open(void *arg)
     step_begin(arg, steps);
 }
 
+static void on_detached(struct warmup *w, const cJSON *params)
+{
+    char session[ID_MAX];
+
+    if (copy_id(session, params, "sessionId") || strcmp(session, w->session))
+        return;
+    w->closed = 1;
+    if (w->closing) {
+        w->closing = 0;
+        step_next(w);
+    }
+}
+
 static void on_client_event(void *arg, const char *session, const char *method, const cJSON *params)
 {
     struct warmup *w = arg;
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(params, "name"));
 
+    if (!*session && !strcmp(method, "Target.detachedFromTarget")) {
+        on_detached(w, params);
+        return;
+    }
     if (strcmp(session, w->session) || strcmp(method, "Page.lifecycleEvent") || !name || strcmp(name, "load"))
         return;
     if (copy_id(w->loaded, params, "loaderId") == 0 && w->blank && !strcmp(w->loaded, w->loader)) {

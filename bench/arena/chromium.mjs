@@ -1,12 +1,13 @@
 // Chromium without Berth: finds the binary, starts one outside any jail, and lays it out where Playwright and browserless look.
 // Owns: the processes it started, until their remove().
 import { execFileSync, spawn } from 'node:child_process';
-import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const SOURCES = fileURLToPath(new URL('../../worker/driver/process_flags.c', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../worker/driver/process_flags.c', import.meta.url));
+const FLAGS = fileURLToPath(new URL('../../worker/browser_flags.def', import.meta.url));
 const living = new Set();
 
 function executable(file) {
@@ -20,7 +21,7 @@ function executable(file) {
 
 /** The browser that Berth would start: BERTH_BROWSER or the first of the places the worker looks at. */
 export function findBrowser() {
-  const places = /known\[\] = \{([^}]*)\}/.exec(readFileSync(SOURCES, 'utf8'))[1].match(/\/[^"]+/g);
+  const places = /known\[\] = \{([^}]*)\}/.exec(readFileSync(SOURCE, 'utf8'))[1].match(/\/[^"]+/g);
   const found = process.env.BERTH_BROWSER || places.find(executable);
   if (!found) throw new Error('no browser: install chromium-headless-shell (or chromium), or set BERTH_BROWSER');
   return found;
@@ -28,8 +29,9 @@ export function findBrowser() {
 
 /** The worker's own flags, read from its source, so that every browser in the race is the same one. */
 function flags(browser, dir) {
-  const list = [...readFileSync(SOURCES, 'utf8').matchAll(/^ {4}"(--[^"]+)",$/gm)].map((m) => m[1]);
-  if (list.length < 10) throw new Error('the flags in worker/driver/process_flags.c were not found');
+  const text = readFileSync(existsSync(FLAGS) ? FLAGS : SOURCE, 'utf8');
+  const list = [...text.matchAll(/^(?:BROWSER_FLAG\(| {4})"(--[^"]+)"[,)]/gm)].map((m) => m[1]);
+  if (list.length < 10) throw new Error("the worker's flags were not found in its source");
   if (!browser.includes('headless')) list.unshift('--headless=new');
   // Outside a jail Chromium refuses its sandbox to root.
   if (process.getuid() === 0) list.push('--no-sandbox');

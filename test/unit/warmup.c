@@ -34,6 +34,8 @@ static void on_done(void *arg, int r, const char *text)
     warmup = NULL;
 }
 
+static int in_visit; /* the second tab is not closed yet */
+
 static const char *answer_to(const char *method, int has_page)
 {
     if (!strcmp(method, "Target.getTargets"))
@@ -42,14 +44,22 @@ static const char *answer_to(const char *method, int has_page)
                           "{\"type\":\"page\",\"targetId\":\"T2\"}]}"
                         : "{\"targetInfos\":[{\"type\":\"worker\",\"targetId\":\"T0\"}]}";
     if (!strcmp(method, "Target.createTarget"))
-        return "{\"targetId\":\"T1\"}";
+        return in_visit ? "{\"targetId\":\"T5\"}" : "{\"targetId\":\"T1\"}";
     if (!strcmp(method, "Target.attachToTarget"))
-        return "{\"sessionId\":\"S1\"}";
+        return in_visit ? "{\"sessionId\":\"S5\"}" : "{\"sessionId\":\"S1\"}";
     if (!strcmp(method, "Page.getFrameTree"))
         return "{\"frameTree\":{\"frame\":{\"id\":\"F1\"}}}";
     if (!strcmp(method, "Page.navigate"))
         return "{\"frameId\":\"F1\",\"loaderId\":\"L2\"}";
     return "{}";
+}
+
+static void send_detached(const char *session)
+{
+    fake_cdp_send(
+        &browser,
+        "{\"method\":\"Target.detachedFromTarget\",\"params\":{\"sessionId\":\"%s\",\"targetId\":\"T5\"}}",
+        session);
 }
 
 static void send_load(const char *session, const char *name, const char *loader)
@@ -69,12 +79,16 @@ static void check(const char *method, const cJSON *message)
     const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(params, "url"));
 
     if (!strncmp(method, "Page.", 5) || !strncmp(method, "Runtime.", 8))
-        assert_string_equal(session, "S1");
+        assert_string_equal(session, in_visit ? "S5" : "S1");
     else
         assert_null(session);
     if (!strcmp(method, "Target.attachToTarget"))
-        assert_string_equal(target, "T1");
-    if (url) /* nothing but about:blank is ever navigated to */
+        assert_string_equal(target, in_visit ? "T5" : "T1");
+    if (!strcmp(method, "Target.closeTarget"))
+        assert_string_equal(target, "T5");
+    if (url && in_visit && !strcmp(method, "Page.navigate"))
+        assert_memory_equal(url, "http://127.0.0.1:", 17);
+    else if (url) /* the client's tab is never bound to a site */
         assert_string_equal(url, "about:blank");
 }
 
@@ -84,6 +98,7 @@ static void play(int has_page, int load_first, int at, enum outcome outcome)
     fake_cdp_init(&browser);
     done = 0;
     *course = 0;
+    in_visit = 1;
     warmup = warmup_start(browser.loop, browser.client_fd, "/devtools/browser/x",
                           outcome == SILENCE ? 40 : 5000, on_done, &browser);
     fake_cdp_accept(&browser, NULL);
@@ -111,7 +126,15 @@ static void play(int has_page, int load_first, int at, enum outcome outcome)
         } else if (n == at && outcome == REFUSE) {
             fake_cdp_send(&browser, "{\"id\":%d,\"error\":{\"message\":\"refused\"}}", id);
         } else {
-            int navigate = !strcmp(method, "Page.navigate");
+            int navigate = !in_visit && !strcmp(method, "Page.navigate");
+            int close = !strcmp(method, "Target.closeTarget");
+
+            if (close) { /* neither is the end it waits for */
+                send_detached("S9");
+                fake_cdp_send(&browser, "{\"method\":\"Target.detachedFromTarget\",\"params\":{}}");
+            }
+            if (close && load_first)
+                send_detached("S5");
             if (navigate) { /* none of these is the load it waits for */
                 send_load("S1", "load", "L1");
                 send_load("S1", "init", "L2");
@@ -121,6 +144,10 @@ static void play(int has_page, int load_first, int at, enum outcome outcome)
                 send_load("S1", "load", "L2");
             fake_cdp_send(&browser, "{\"id\":%d,\"result\":%s}", id,
                           n == at && outcome == LACK ? "{}" : answer_to(method, has_page));
+            if (close && !load_first)
+                send_detached("S5");
+            if (close)
+                in_visit = 0;
             if (navigate && !load_first)
                 send_load("S1", "load", "L2");
         }
@@ -134,6 +161,7 @@ static void play(int has_page, int load_first, int at, enum outcome outcome)
     fake_cdp_cleanup(&browser);
 }
 
+#define VISIT "Target.createTarget Target.attachToTarget Page.navigate Target.closeTarget "
 #define REST                                                                                                 \
     "Target.attachToTarget Storage.getCookies Page.enable Page.setLifecycleEventsEnabled Page.getFrameTree " \
     "Page.setDocumentContent Runtime.evaluate Page.navigate Page.resetNavigationHistory "                    \
@@ -145,17 +173,17 @@ static void test_course(void **state)
     for (int load_first = 0; load_first < 2; load_first++) {
         play(1, load_first, -1, ANSWER);
         assert_int_equal(result, 0);
-        assert_string_equal(course, "Target.getTargets " REST);
+        assert_string_equal(course, "Target.getTargets " VISIT REST);
         play(0, load_first, -1, ANSWER);
         assert_int_equal(result, 0);
-        assert_string_equal(course, "Target.getTargets Target.createTarget " REST);
+        assert_string_equal(course, "Target.getTargets " VISIT "Target.createTarget " REST);
     }
 }
 
 static void test_failures(void **state)
 {
     (void)state;
-    for (int at = 0; at < 12; at++)
+    for (int at = 0; at < 16; at++)
         for (enum outcome o = REFUSE; o <= CANCEL; o++) {
             if (o == LACK)
                 continue;
@@ -171,7 +199,8 @@ static void test_failures(void **state)
 
 static void test_answers_that_lack(void **state)
 {
-    static const int at[] = {1, 2, 6, 9}; /* createTarget, attachToTarget, getFrameTree, navigate */
+    static const int at[] = {1, 2,  5,
+                             6, 10, 13}; /* createTarget and attachToTarget twice, getFrameTree, navigate */
 
     (void)state;
     for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
