@@ -59,9 +59,20 @@ int net_loopback(void)
     return if_up("lo");
 }
 
+/* Neighbours may have heard of another MAC: tell them whenever it changes. */
+static int announce_changes(void)
+{
+    int fd = open("/proc/sys/net/ipv4/conf/" NET_IF "/arp_notify", O_WRONLY | O_CLOEXEC);
+    int result = fd < 0 || write(fd, "1", 1) != 1 ? -1 : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
 int net_up(void)
 {
-    return if_up(NET_IF);
+    return announce_changes() != 0 ? -1 : if_up(NET_IF);
 }
 
 /* Sets it unless it is so. */
