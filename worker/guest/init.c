@@ -155,6 +155,22 @@ static const char *restore(const struct guest_restore *r)
     return NULL;
 }
 
+/* The guest stood still, and its clock with it. */
+static const char *set_clock(const struct guest_message *m)
+{
+    const char *text = guest_message_get(m, "time_ns");
+    char *end;
+    uint64_t time_ns;
+
+    if (m->count != 1 || !text || *text < '0' || *text > '9')
+        return "clock";
+    errno = 0;
+    time_ns = strtoull(text, &end, 10);
+    if (*end || errno)
+        return "clock";
+    return identity_clock(time_ns) == 0 ? NULL : "clock";
+}
+
 static void on_control_line(void *arg, char *line, unsigned long length)
 {
     struct guest_message message;
@@ -165,7 +181,11 @@ static void on_control_line(void *arg, char *line, unsigned long length)
     (void)arg;
     if (guest_message_parse(line, length, &message) != 0)
         why = "no message";
-    else if (strcmp(message.word, GUEST_RESTORE) != 0)
+    else if (strcmp(message.word, GUEST_CLOCK) == 0 && state == GUEST_IS_READY) {
+        why = set_clock(&message);
+        if (!why)
+            return;
+    } else if (strcmp(message.word, GUEST_RESTORE) != 0)
         why = "unknown word";
     else if (state != GUEST_IS_SETTLED)
         why = "not now";

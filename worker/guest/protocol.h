@@ -38,6 +38,7 @@
 #define GUEST_REFUSED        "refused" /* why=: a line that makes no sense, or not now; nothing was done */
 /* Host to guest. */
 #define GUEST_RESTORE "restore"
+#define GUEST_CLOCK   "clock" /* time_ns=: after `ready`, when the guest stood still; not answered */
 
 struct guest_field {
     const char *key, *value;
