@@ -41,6 +41,7 @@ static const struct {
     {"BERTH_CONNECT", {"direct", "relay"}},
     {"BERTH_VM_ACCEL", {"auto", "kvm", "tcg"}},
     {"BERTH_VM_WARM", {"running", "paused"}},
+    {"BERTH_VM_RENDERER", {"fresh", "keep"}},
     {"BERTH_VM_PREFETCH", {"on", "off"}},
 };
 

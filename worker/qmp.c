@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../shared/buf.h"
@@ -262,7 +263,8 @@ struct qmp *qmp_new(struct ev_loop *loop, int fd, const struct qmp_events *event
     return q;
 }
 
-void qmp_call(struct qmp *q, const char *command, cJSON *arguments, qmp_reply_cb *cb, void *arg)
+/* Makes the call known, and its text; caller frees. */
+static char *begin_call(struct qmp *q, const char *command, cJSON *arguments, qmp_reply_cb *cb, void *arg)
 {
     struct call *c = mem_alloc(sizeof(*c));
     cJSON *message = cJSON_CreateObject();
@@ -280,11 +282,57 @@ void qmp_call(struct qmp *q, const char *command, cJSON *arguments, qmp_reply_cb
     cJSON_AddNumberToObject(message, "id", c->id);
     text = json_print(message);
     cJSON_Delete(message);
+    return text;
+}
+
+static void send_text(struct qmp *q, const char *text)
+{
     if (q->state == QMP_CLOSED) {
         ev_timer_start(q->loop, &q->soon);
-    } else {
-        buf_addf(&q->out, "%s\n", text);
-        flush(q);
+        return;
     }
+    buf_addf(&q->out, "%s\n", text);
+    flush(q);
+}
+
+void qmp_call(struct qmp *q, const char *command, cJSON *arguments, qmp_reply_cb *cb, void *arg)
+{
+    char *text = begin_call(q, command, arguments, cb, arg);
+
+    send_text(q, text);
+    free(text);
+}
+
+/* The descriptor travels with the line's first byte. */
+static int send_with_fd(struct qmp *q, const char *text, int fd)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec first = {(char *)text, 1};
+    struct msghdr m = {
+        .msg_iov = &first, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    return sendmsg(q->fd, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+void qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_reply_cb *cb, void *arg)
+{
+    cJSON *arguments = cJSON_CreateObject();
+    char *text;
+
+    cJSON_AddStringToObject(arguments, "fdname", name);
+    text = begin_call(q, "getfd", arguments, cb, arg);
+    /* Without it QEMU answers with an error, which says what is missing. */
+    if (q->state != QMP_CLOSED && q->out.len == 0 && send_with_fd(q, text, fd) == 0)
+        send_text(q, text + 1);
+    else
+        send_text(q, text);
     free(text);
 }

@@ -36,6 +36,9 @@ void qmp_free(struct qmp *q); /* allowed in any of its own callbacks; none comes
  * comes from the next loop iteration. */
 void qmp_call(struct qmp *q, const char *command, cJSON *arguments, qmp_reply_cb *cb, void *arg);
 
+/* Hands fd over under this name (getfd); the caller's stays open. As qmp_call; for an idle connection. */
+void qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_reply_cb *cb, void *arg);
+
 /* One line as QEMU sends them, apart for tests. */
 enum qmp_kind { QMP_GREETING, QMP_RETURN, QMP_ERROR, QMP_EVENT };
 struct qmp_line {

@@ -25,6 +25,7 @@
 #define OOM_SCORE    100
 #define OVERHEAD_MB  96  /* devices, stacks, QEMU's own heap */
 #define TCG_EXTRA_MB 192 /* translated code and what describes it */
+#define STATE_NAME   "state"
 #define KVM_MAJOR    10
 #define KVM_MINOR    232
 
@@ -36,6 +37,7 @@ struct vmm {
     struct qmp *qmp;
     struct vmm_tail tail;
     int control; /* our end; -1 once taken */
+    int state;   /* a template's, to be saved into; -1 */
     int migrating;
     enum vmm_step migration; /* what a finished migration means */
     char kvm_node[96];
@@ -94,6 +96,17 @@ static void on_migrate_reply(void *arg, const cJSON *result, const char *error)
     }
 }
 
+/* After a failure: QEMU's own reason, where it has one. */
+static void on_query_reply(void *arg, const cJSON *result, const char *error)
+{
+    struct vmm *v = arg;
+    const char *desc = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "error-desc"));
+    char text[240];
+
+    snprintf(text, sizeof(text), "the migration failed: %.160s", desc ? desc : error ? error : v->tail.last);
+    finish_step(v, v->migration, text);
+}
+
 static void on_qmp_event(void *arg, const char *name, const cJSON *data)
 {
     struct vmm *v = arg;
@@ -106,7 +119,10 @@ static void on_qmp_event(void *arg, const char *name, const cJSON *data)
     if (strcmp(status, "completed") != 0 && strcmp(status, "failed") != 0 && strcmp(status, "cancelled") != 0)
         return;
     v->migrating = 0;
-    finish_step(v, v->migration, strcmp(status, "completed") == 0 ? NULL : "the migration failed");
+    if (strcmp(status, "completed") == 0)
+        finish_step(v, v->migration, NULL);
+    else
+        qmp_call(v->qmp, "query-migrate", NULL, on_query_reply, v);
 }
 
 static void add_capability(cJSON *list, const char *name)
@@ -141,12 +157,10 @@ static void on_qmp_close(void *arg, const char *why)
     child_kill(v->child); /* its end is told by on_exit */
 }
 
-static void migrate(struct vmm *v, const char *command, enum vmm_step step)
+static void migrate(struct vmm *v, const char *command, const char *uri, enum vmm_step step)
 {
     cJSON *args = cJSON_CreateObject();
-    char uri[16];
 
-    snprintf(uri, sizeof(uri), "fd:%d", QEMU_FD_STATE);
     cJSON_AddStringToObject(args, "uri", uri);
     v->migrating = 1;
     v->migration = step;
@@ -158,14 +172,29 @@ static void qemu_boot(struct vmm *v)
     qmp_call(v->qmp, "cont", NULL, on_boot_reply, v);
 }
 
+static void on_state_reply(void *arg, const cJSON *result, const char *error)
+{
+    struct vmm *v = arg;
+
+    (void)result;
+    if (error)
+        finish_step(v, VMM_SAVE, error);
+    else
+        migrate(v, "migrate", "fd:" STATE_NAME, VMM_SAVE);
+}
+
 static void qemu_save(struct vmm *v)
 {
-    migrate(v, "migrate", VMM_SAVE);
+    /* An outgoing migration takes only descriptors that came this way. */
+    qmp_give_fd(v->qmp, v->state, STATE_NAME, on_state_reply, v);
 }
 
 static void qemu_load(struct vmm *v)
 {
-    migrate(v, "migrate-incoming", VMM_LOAD);
+    char uri[16];
+
+    snprintf(uri, sizeof(uri), "fd:%d", QEMU_FD_STATE);
+    migrate(v, "migrate-incoming", uri, VMM_LOAD);
 }
 
 static void qemu_pause(struct vmm *v)
@@ -186,6 +215,8 @@ static void release(struct vmm *v)
     vmm_tail_cleanup(&v->tail);
     if (v->control >= 0)
         close(v->control);
+    if (v->state >= 0)
+        close(v->state);
     if (v->kvm_node[0])
         unlink(v->kvm_node);
     free(v);
@@ -330,7 +361,7 @@ static struct vmm *qemu_spawn(struct vmm_host *h, const struct vmm_spec *spec,
     v->host = h;
     v->events = *events;
     v->kind = spec->kind;
-    v->control = -1;
+    v->control = v->state = -1;
     fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (fds[0] < 0 || pipe2(pipe_fds, O_CLOEXEC) != 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) != 0 ||
         make_pair(&qmp, &fds[QEMU_FD_QMP]) != 0 || make_pair(&v->control, &fds[QEMU_FD_CONTROL]) != 0)
@@ -340,6 +371,11 @@ static struct vmm *qemu_spawn(struct vmm_host *h, const struct vmm_spec *spec,
     fds[QEMU_FD_MEMORY] = spec->memory;
     if (open_files(spec, fds, &what) != 0)
         goto cleanup;
+    if (v->kind == VMM_TEMPLATE) {
+        v->state = fcntl(fds[QEMU_FD_STATE], F_DUPFD_CLOEXEC, 0);
+        if (v->state < 0)
+            goto cleanup;
+    }
     make_kvm_node(v, spec);
     what = "the process";
     ok = start(v, spec, fds) == 0;

@@ -61,8 +61,8 @@ static void conclude(struct microvm_build *b)
     char why[MICROVM_WHY_MAX];
 
     if (!b->why[0] && snapshot_publish(&s->snapshot, b->folder, b->why, sizeof(b->why)) == 0) {
-        log_info("snapshot_built", "key=%s accel=%s memory_mb=%d ms=%.0f", s->snapshot.key, s->machine.accel,
-                 s->machine.memory_mb, clock_mono_ms() - b->began);
+        log_info("snapshot_built", "snapshot=%s accel=%s memory_mb=%d ms=%.0f", s->snapshot.key,
+                 s->machine.accel, s->machine.memory_mb, clock_mono_ms() - b->began);
         b->folder[0] = '\0';
         build_free(b);
         microvm_snapshot_load(s);
@@ -108,9 +108,9 @@ static void on_message(void *arg, const struct guest_message *m)
     char text[300];
 
     if (strcmp(m->word, GUEST_BOOTED) == 0) {
-        log_info("template_booted", "key=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+        log_info("template_booted", "snapshot=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
     } else if (strcmp(m->word, GUEST_SETTLED) == 0 && !b->saving) {
-        log_info("template_settled", "key=%s ms=%.0f guest_ms=%s", b->snap->snapshot.key,
+        log_info("template_settled", "snapshot=%s ms=%.0f guest_ms=%s", b->snap->snapshot.key,
                  clock_mono_ms() - b->began, ms ? ms : "");
         b->saving = 1;
         b->driver->ops->save(b->vmm);
@@ -200,7 +200,7 @@ static void launch(struct microvm_build *b)
     int net_ns = -1, tap = -1,
         memory = snapshot_memory_file(&b->snap->snapshot, b->folder, d->uid_base + d->count);
 
-    log_info("snapshot_build", "key=%s accel=%s memory_mb=%d vcpus=%d", b->snap->snapshot.key,
+    log_info("snapshot_build", "snapshot=%s accel=%s memory_mb=%d vcpus=%d", b->snap->snapshot.key,
              b->snap->machine.accel, b->snap->machine.memory_mb, b->snap->machine.vcpus);
     if (memory < 0 || net_tap_alone(&d->tap, &net_ns, &tap) != 0)
         snprintf(b->why, sizeof(b->why), "cannot prepare a template: %s", strerror(errno));
@@ -277,7 +277,7 @@ void microvm_build_end(struct driver *d)
     if (!b)
         return;
     if (b->vmm && d->ops->finish(b->vmm, FINISH_MS) != 0)
-        log_error("template_left_running", "key=%s", b->snap->snapshot.key);
+        log_error("template_left_running", "snapshot=%s", b->snap->snapshot.key);
     b->vmm = NULL;
     for (int i = 0; b->has_cgroup && cgroup_remove(d->cgroups, d->count) != 0 && i < 200; i++) {
         cgroup_kill(d->cgroups, d->count);

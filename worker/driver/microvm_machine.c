@@ -89,7 +89,7 @@ void microvm_machine_record(struct microvm_berth *b)
         log_warn("working_set_not_saved", "path=%s error=%s", path, strerror(errno));
     s->set = set;
     s->set_known = 1;
-    log_info("working_set", "key=%s pages=%u ranges=%zu", s->snapshot.key, set.pages, set.count);
+    log_info("working_set", "snapshot=%s pages=%u ranges=%zu", s->snapshot.key, set.pages, set.count);
 }
 
 /* ---- events ---- */
@@ -111,6 +111,7 @@ static void on_step(void *arg, enum vmm_step step, const char *error)
     case VMM_SPAWN:
         b->spawned = 1;
         if (b->state == MICROVM_IDLE) {
+            log_debug("microvm_waits", "berth=%d pid=%d", b->index, (int)b->driver->ops->pid(b->vmm));
             begin_prefetch(b);
             microvm_prepare_soon(b->driver);
         }
@@ -234,7 +235,7 @@ void microvm_machine_restore(struct microvm_berth *b)
                               .gateway = d->image.gateway,
                               .dns = d->image.gateway,
                               .prefix = d->image.prefix,
-                              .fresh_renderer = 1,
+                              .fresh_renderer = strcmp(d->settings->vm_renderer, "fresh") == 0,
                               .entropy_size = ENTROPY};
     char line[GUEST_LINE_MAX + 1];
     struct timespec now;
@@ -256,9 +257,18 @@ void microvm_machine_restore(struct microvm_berth *b)
 
 void microvm_machine_wake(struct microvm_berth *b)
 {
+    struct timespec now;
+    char line[64];
+    int len;
+
     if (!b->paused || !b->vmm)
         return;
     b->paused = 0;
+    /* Before it runs: the first thing it reads. */
+    clock_gettime(CLOCK_REALTIME, &now);
+    len =
+        snprintf(line, sizeof(line), GUEST_CLOCK " time_ns=%lld%09ld\n", (long long)now.tv_sec, now.tv_nsec);
+    guest_link_send(&b->link, line, (size_t)len);
     b->driver->ops->resume(b->vmm);
 }
 

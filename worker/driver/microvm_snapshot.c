@@ -83,9 +83,9 @@ void microvm_snapshot_want(struct microvm_snapshot *s)
         return;
     }
     if (found < 0)
-        log_warn("snapshot_refused", "key=%s why=%s", s->snapshot.key, why);
+        log_warn("snapshot_refused", "snapshot=%s why=%s", s->snapshot.key, why);
     else
-        log_info("snapshot_missing", "key=%s why=%s", s->snapshot.key, why);
+        log_info("snapshot_missing", "snapshot=%s why=%s", s->snapshot.key, why);
     if (d->build)
         return; /* its end looks again */
     s->state = MICROVM_SNAPSHOT_BUILDING;
@@ -111,7 +111,7 @@ void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why)
     snprintf(text, sizeof(text), "no snapshot: %.400s", why);
     s->state = MICROVM_SNAPSHOT_NONE;
     if (strcmp(s->machine.accel, d->accel) == 0 && microvm_next_accel(d, why) != 0)
-        log_error("snapshot_failed", "key=%s why=%s", s->snapshot.key, why);
+        log_error("snapshot_failed", "snapshot=%s why=%s", s->snapshot.key, why);
     microvm_on_snapshot(d, s, text);
     want_waiting(d);
 }
@@ -147,7 +147,7 @@ static void on_piece(struct ev_loop *loop, ev_timer *w, int revents)
     }
     take_working_set(s);
     s->state = MICROVM_SNAPSHOT_READY;
-    log_info("snapshot_ready", "key=%s accel=%s working_set_pages=%u ms=%.0f", s->snapshot.key,
+    log_info("snapshot_ready", "snapshot=%s accel=%s working_set_pages=%u ms=%.0f", s->snapshot.key,
              s->machine.accel, s->set.pages, clock_mono_ms() - s->began);
     microvm_on_snapshot(s->driver, s, NULL);
     want_waiting(s->driver);
@@ -170,7 +170,7 @@ void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why)
 
     if (s->state != MICROVM_SNAPSHOT_READY)
         return;
-    log_warn("snapshot_refused", "key=%s why=%s", s->snapshot.key, why);
+    log_warn("snapshot_refused", "snapshot=%s why=%s", s->snapshot.key, why);
     snapshot_discard(s->snapshot.folder);
     snapshot_cleanup(&s->snapshot);
     snapshot_init(&s->snapshot, d->settings->state, identity, s->machine.memory_mb);
