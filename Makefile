@@ -219,6 +219,6 @@ install: all
 	  sed 's,@PREFIX@,$(PREFIX),g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-address $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-address $(BUILD)-fuzz $(BUILD)-docker
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -476,6 +476,7 @@ void docker_berth_end(struct docker_berth *b)
     if (b->call)
         docker_call_cancel(b->call);
     docker_stream_free(b->stream);
+    docker_stream_free(b->holding);
     process_output_cleanup(&b->output);
     ev_timer_stop(b->driver->loop, &b->timer);
 }

@@ -37,6 +37,7 @@ struct docker_berth {
     char holder[DOCKER_NAME_MAX];  /* of the container whose network it has */
     struct docker_call *call;      /* the one under way */
     struct docker_stream *stream;
+    struct docker_stream *holding; /* the holder's: it lives as long as this is open. On waiting_loop */
     struct process_output output;
     struct docker_cgroup cgroup;
     ev_timer timer;      /* starting: deadline; down: report; stopping: look again */

@@ -77,6 +77,16 @@ static cJSON *container(const struct docker_container *c)
     return body;
 }
 
+/* Standard input is the one connection that attaches, and ends with it. */
+static void add_stdin(cJSON *body)
+{
+    static const char *const flags[] = {"OpenStdin", "StdinOnce", "AttachStdin", "AttachStdout",
+                                        "AttachStderr"};
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+        add_bool(body, flags[i], 1);
+}
+
 /* Nothing but what is named here: no capabilities, no devices, no volumes, nothing writable. */
 static cJSON *host_config(cJSON *body, const struct docker_container *c, int memory_mb, int pids)
 {
@@ -94,7 +104,6 @@ static cJSON *host_config(cJSON *body, const struct docker_container *c, int mem
     add_list(host, "MaskedPaths", masked, sizeof(masked) / sizeof(masked[0]));
     add_string(host, "IpcMode", "private");
     add_string(host, "CgroupnsMode", "private");
-    add_bool(host, "AutoRemove", 0); /* the driver removes it, and sees that it is gone */
     log = cJSON_AddObjectToObject(host, "LogConfig");
     add_string(log, "Type", "none"); /* what a browser prints does not go to the host's disk */
     if (c->can->memory)
@@ -111,12 +120,14 @@ static cJSON *host_config(cJSON *body, const struct docker_container *c, int mem
 
 char *docker_body_holder(const struct docker_container *c)
 {
-    static const char *const command[] = {"/bin/sleep", "infinity"};
+    static const char *const command[] = {"/bin/cat"}; /* until the worker lets go of its standard input */
     cJSON *body = container(c), *host = host_config(body, c, HOLDER_MB, HOLDER_PIDS);
     char *text;
 
-    cJSON_AddItemToObject(body, "Entrypoint", cJSON_CreateStringArray(command, 2));
+    cJSON_AddItemToObject(body, "Entrypoint", cJSON_CreateStringArray(command, 1));
     cJSON_AddArrayToObject(body, "Cmd");
+    add_stdin(body);
+    add_bool(host, "AutoRemove", 1);
     add_string(host, "NetworkMode", "none"); /* a namespace with nothing in it: net_pool.c adds the link */
     add_one(host, "Dns", "127.0.0.1");       /* the relay inside the namespace; browsers get the same file */
     add_one(host, "SecurityOpt", "no-new-privileges");
@@ -156,11 +167,8 @@ char *docker_body_browser(const struct docker_container *c, const struct profile
     list = cJSON_AddArrayToObject(body, "Cmd");
     for (int i = 0; argv[i]; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(argv[i]));
-    add_bool(body, "OpenStdin", 1);
-    add_bool(body, "StdinOnce", 1);
-    add_bool(body, "AttachStdin", 1);
-    add_bool(body, "AttachStdout", 1);
-    add_bool(body, "AttachStderr", 1);
+    add_stdin(body);
+    add_bool(host, "AutoRemove", 0); /* the driver asks how it ended, removes it, and sees that it is gone */
     add_string(host, "NetworkMode", network);
     add_bool(host, "Init", 1);
     list = cJSON_AddArrayToObject(host, "SecurityOpt");

@@ -24,8 +24,8 @@ struct docker_container {
     const struct docker_abilities *can;
 };
 
-/* The network's holder: a process that does nothing, in the namespace that the berth's browsers will have.
- * Caller frees. */
+/* The network's holder: a process that does nothing, in the namespace that the berth's browsers will have, as
+ * long as its standard input is open. Caller frees. */
 char *docker_body_holder(const struct docker_container *c);
 /* A browser, in the holder's network. argv: of the browser, NULL-terminated; seccomp: the profile's JSON
  * text. Caller frees. */

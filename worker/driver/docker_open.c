@@ -13,7 +13,8 @@
 #include "docker.h"
 #include "process_probe.h"
 
-#define REMOVE_ROUNDS 50
+#define REMOVE_ROUNDS 100
+#define ROUND_S       0.05
 #define LIST_MAX      50 /* containers asked for at once: keeps the reply small */
 
 /* ---- the engine ---- */
@@ -114,6 +115,9 @@ static int remove_all(struct driver *d, int *removed, char *err, unsigned errlen
     for (int round = 0; round < REMOVE_ROUNDS && left; round++) {
         cJSON *list = NULL, *item;
 
+        if (round > 1)
+            ev_sleep(ROUND_S); /* the engine is at it: a removal under way is refused another time */
+
         if (docker_engine_wait(d->waiting, "GET", path, NULL, DOCKER_ASK_MS, &list, why) != 200 ||
             !cJSON_IsArray(list)) {
             cJSON_Delete(list);
@@ -140,6 +144,53 @@ cleanup:
     return result;
 }
 
+struct attaching {
+    struct driver *driver;
+    struct docker_berth *berth;
+    char *why;
+};
+
+static void on_attached(void *arg)
+{
+    ev_break(((struct attaching *)arg)->driver->waiting_loop, EVBREAK_ALL);
+}
+
+static void on_data(void *arg, const char *data, size_t len)
+{
+    (void)arg, (void)data, (void)len;
+}
+
+static void on_end(void *arg, const char *why)
+{
+    struct attaching *a = arg;
+
+    a->berth->holding = NULL; /* frees itself */
+    snprintf(a->why, DOCKER_WHY_MAX, "%s", why ? why : "the Docker Engine closed the connection");
+    ev_break(a->driver->waiting_loop, EVBREAK_ALL);
+}
+
+/* Opens the holder's standard input. Its loop does not run afterwards: nothing comes over it, and the holder
+ * only needs it to be open. */
+static int hold(struct driver *d, struct docker_berth *b, char why[DOCKER_WHY_MAX])
+{
+    struct attaching a = {d, b, why};
+    struct docker_stream_events events = {on_attached, on_data, on_end, &a};
+    char *path = mem_printf("/v%s/containers/%s/attach?stream=1&stdin=1&stdout=1",
+                            docker_engine_version(d->waiting), b->holder);
+
+    b->holding = docker_stream_new(d->waiting_loop, d->socket_path, path, &events);
+    free(path);
+    if (!b->holding) {
+        snprintf(why, DOCKER_WHY_MAX, "%s", strerror(errno));
+        return -1;
+    }
+    ev_run(d->waiting_loop, 0);
+    if (!b->holding)
+        return -1;
+    docker_stream_pause(b->holding);
+    return 0;
+}
+
 /* The container that holds the berth's network: its first process, or -1 with a sentence. */
 static int make_holder(struct driver *d, struct docker_berth *b, char *err, unsigned errlen)
 {
@@ -152,6 +203,7 @@ static int make_holder(struct driver *d, struct docker_berth *b, char *err, unsi
     int pid = -1;
 
     if (docker_engine_wait(d->waiting, "POST", create, body, DOCKER_SLOW_MS, NULL, why) == 201 &&
+        hold(d, b, why) == 0 &&
         docker_engine_wait(d->waiting, "POST", start, NULL, DOCKER_SLOW_MS, NULL, why) == 204 &&
         docker_engine_wait(d->waiting, "GET", look, NULL, DOCKER_ASK_MS, &json, why) == 200 &&
         docker_body_read_state(json, &state) == 0 && state.running && state.pid > 0)

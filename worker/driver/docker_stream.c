@@ -64,6 +64,12 @@ void docker_stream_free(struct docker_stream *s)
     free(s);
 }
 
+void docker_stream_pause(struct docker_stream *s)
+{
+    ev_io_stop(s->loop, &s->io);
+    ev_timer_stop(s->loop, &s->limit);
+}
+
 static void end(struct docker_stream *s, const char *why)
 {
     struct docker_stream_events events = s->events;

@@ -20,7 +20,8 @@ struct docker_stream_events {
 /* NULL with errno. No callback from inside. path: as for docker_engine_call, with the version. */
 struct docker_stream *docker_stream_new(struct ev_loop *loop, const char *socket_path, const char *path,
                                         const struct docker_stream_events *events);
-void docker_stream_free(struct docker_stream *s); /* NULL is fine; not from inside a callback */
+void docker_stream_pause(struct docker_stream *s); /* stays open; no more callbacks */
+void docker_stream_free(struct docker_stream *s);  /* NULL is fine; not from inside a callback */
 
 /* The frames that standard output and error come in: 8 bytes (stream, 0, 0, 0, length in network order), then
  * the bytes. Any cut of the input does. */

@@ -1,0 +1,112 @@
+// A Docker Engine for tests: the one that runs on this machine (BERTH_DOCKER_SOCKET or its usual socket), else one of our own,
+// started here and ended with the tests; and the browsers' image on it, built if it is missing. Its images stay beside the build
+// folder, so that only the first run on a machine builds.
+//
+//   const engine = await startEngine();
+//   test('…', { skip: engine.reason }, …)        reason: why there is none; false where there is
+//   engine.socket, engine.env                    for workers      engine.request(method, path, body)   engine.containers(workerId)
+import http from 'node:http';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { BUILD, ROOT, waitFor } from './harness.mjs';
+import { Program } from './program.mjs';
+
+const USUAL = '/var/run/docker.sock';
+
+function request(socketPath, method, path, body) {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    const r = http.request({ socketPath, method, path, headers, agent: false }, (response) => {
+      let text = '';
+      response.on('data', (part) => (text += part));
+      response.on('end', () => {
+        let parsed;
+        try {
+          parsed = JSON.parse(text);
+        } catch {
+          parsed = undefined;
+        }
+        resolve({ status: response.statusCode, body: parsed, text });
+      });
+    });
+    r.on('error', reject);
+    r.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+const answers = (socket) => request(socket, 'GET', '/_ping').then(({ text }) => text === 'OK', () => false);
+
+class Engine {
+  reason = false;
+
+  constructor(socket) {
+    this.socket = socket;
+    this.env = { BERTH_DRIVER: 'docker', BERTH_DOCKER_SOCKET: socket };
+  }
+
+  request(method, path, body) {
+    return request(this.socket, method, path, body);
+  }
+
+  /** Containers with this worker's label, those that have ended too. */
+  async containers(workerId) {
+    const filters = encodeURIComponent(JSON.stringify({ label: [`berth.worker=${workerId}`] }));
+    return (await this.request('GET', `/v1.41/containers/json?all=true&filters=${filters}`)).body;
+  }
+
+  async inspect(name) {
+    return (await this.request('GET', `/v1.41/containers/${name}/json`)).body;
+  }
+
+  /** Builds the image unless it is there. */
+  image() {
+    const env = { ...process.env, BERTH_DOCKER_SOCKET: this.socket };
+    return new Promise((resolve, reject) => {
+      execFile(join(ROOT, 'scripts/browser-image'), ['--if-missing', '--verify'], { env, timeout: 600000 }, (error, stdout, stderr) => {
+        if (stdout) console.error(stdout.trim());
+        if (error) reject(new Error(`${error.message}\n${stderr}`));
+        else resolve();
+      });
+    });
+  }
+}
+
+/** Starts one of our own; its end is this process's. */
+async function ownEngine() {
+  const dir = mkdtempSync('/tmp/berth-docker-'); // short: a containerd socket's path has a limit
+  const program = new Program('dockerd', [join(ROOT, 'scripts/docker-engine'), dir, `${BUILD}-docker`], {
+    env: process.env,
+    cwd: dir,
+    logFile: join(dir, 'log'),
+  });
+  after(async () => {
+    await program.end(30000);
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const socket = join(dir, 'docker.sock');
+  await waitFor(
+    async () => {
+      if (!program.running) throw Object.assign(new Error('dockerd ended'), { final: true });
+      return answers(socket);
+    },
+    { timeout: 60000, every: 50, what: 'dockerd' },
+  ).catch((error) => {
+    throw new Error(`dockerd cannot run on this machine: ${error.message}: ${program.tail(3)}`);
+  });
+  return new Engine(socket);
+}
+
+export async function startEngine() {
+  if (process.getuid() !== 0) return { reason: 'needs root: the docker driver makes networks' };
+  const given = process.env.BERTH_DOCKER_SOCKET ?? USUAL;
+  let engine;
+  try {
+    engine = existsSync(given) && (await answers(given)) ? new Engine(given) : await ownEngine();
+  } catch (error) {
+    return { reason: error.message };
+  }
+  await engine.image();
+  return engine;
+}
