@@ -46,6 +46,8 @@ static const struct {
      NULL},
     {"Target.createTarget", "{\"targetId\":\"SIM\"}", NULL},
     {"Target.attachToTarget", "{\"sessionId\":\"SIM\"}", NULL},
+    {"Target.closeTarget", "{\"success\":true}",
+     "{\"method\":\"Target.detachedFromTarget\",\"params\":{\"sessionId\":\"SIM\",\"targetId\":\"SIM\"}}"},
     {"Page.getFrameTree",
      "{\"frameTree\":{\"frame\":{\"id\":\"SIM\",\"loaderId\":\"SIM\",\"url\":\"about:blank\"}}}", NULL},
     {"Page.navigate", "{\"frameId\":\"SIM\",\"loaderId\":\"SIM\"}",
