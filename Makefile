@@ -44,7 +44,7 @@ WORKER_OBJ := $(call objs,$(WORKER_SRC)) $(BUILD)/docker_assets.o
 
 .DELETE_ON_ERROR:
 .PHONY: bench-arena all run check unit unit-all lua e2e fuzz lint format install clean setup help \
-  bench-programs bench-load bench-fleet bench-gateway
+  bench-programs bench-load bench-fleet bench-gateway bench-memory bench-capacity bench bench-cost
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
 
@@ -199,10 +199,14 @@ $(foreach t,$(BENCH_SRC),$(eval $(call bench_rule,$(t))))
 
 bench-programs: $(BENCH_BIN)
 
-bench-load bench-fleet bench-gateway: bench-%:
+bench-load bench-fleet bench-gateway bench-memory bench-capacity bench-cost: bench-%:
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all bench-programs
 	@$(BENCH_RUN) bench/$*.mjs $(BENCH)
+
+# All of them, one after the other; BENCH=--plots also copies the plots to docs/plots.
+bench:
+	@BUILD=$(BUILD) MAKE="$(MAKE)" $(BENCH_RUN) bench/all.mjs $(BENCH)
 
 # The browser's whole lifecycle, beside other ways to get one; sets up first, also the others.
 bench-arena:

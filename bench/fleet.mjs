@@ -142,6 +142,7 @@ async function point(dimension, value) {
       perSecond: load.perSecond,
       failures: load.failures + load.unanswered,
       redisUs: (load.used.redis / Math.max(1, load.lifecycles)) * 1e6,
+      redisBytes: load.used.net / Math.max(1, load.lifecycles),
       slowest,
       idleRedisShare: idle.redis / idle.seconds,
       idleWorkerShare: idle.worker / idle.seconds,

@@ -1,6 +1,6 @@
 // bench/gateway: what the relay of CDP costs.
 //
-//   make bench-gateway         or: node bench/gateway.mjs [--seconds 3] [--rounds 5] [--idle 10000] [--busy 1000] [--out FOLDER] [--quick]
+//   make bench-gateway         or: node bench/gateway.mjs [--seconds 3] [--rounds 3] [--idle 10000] [--busy 1000] [--out FOLDER] [--quick]
 //
 // With a real browser, in turns: straight to a Chromium without Berth (same binary, same flags), through the worker's gateway, and
 // through the API's relay and the gateway: round trips of one small command, and 10 MB to and from a page. With simulated
@@ -23,7 +23,7 @@ import { table } from './lib/table.mjs';
 
 const opt = readOptions(import.meta.url, {
   seconds: { type: 'string', default: '3' },
-  rounds: { type: 'string', default: '5' },
+  rounds: { type: 'string', default: '3' },
   idle: { type: 'string', default: '10000' },
   busy: { type: 'string', default: '1000' },
   out: { type: 'string', default: join(BUILD, 'gateway') },
