@@ -30,7 +30,7 @@ const rest = rests();
 const seconds = opt.quick ? 2 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);
 const lanes = Number(opt.lanes);
-const SHARES = [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.2];
+const SHARES = [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.2, 1.5];
 const OVERLOADS = [0.5, 0.8, 0.95, 1.1, 1.5, 2];
 
 const say = (text) => console.log(text);
