@@ -2,6 +2,7 @@
 // `make bench-arena`, options: --help; method: docs/benchmarks.md. Nothing here passes or fails by time.
 import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,12 +21,18 @@ import { Unavailable } from './unavailable.mjs';
 const BUSY = 0.05; // other programs' share of the machine beyond which a run's figures are not worth keeping
 let interrupted = false;
 
-/** The static page, in a process of its own: url for browsers on the host, jailUrl for those in a berth. */
+/** The static page, in a process of its own: url for browsers on the host, jailUrl for those in a berth; ownUrl for the client. */
 async function startSite(url) {
-  if (url) return { url, jailUrl: url, close: () => {} };
   const child = fork(fileURLToPath(new URL('site.mjs', import.meta.url)), { stdio: 'ignore' });
   const { port } = await new Promise((done, failed) => child.once('message', done).once('error', failed));
-  return { url: `http://127.0.0.1:${port}/`, jailUrl: `http://host.berth.internal:${port}/`, close: () => child.disconnect() };
+  const ownUrl = `http://127.0.0.1:${port}/`;
+  return {
+    url: url ?? ownUrl,
+    jailUrl: url ?? `http://host.berth.internal:${port}/`,
+    ownUrl,
+    agent: new http.Agent({ keepAlive: true, maxSockets: 1 }),
+    close: () => child.disconnect(),
+  };
 }
 
 /** All providers of a level that can take part: [{ name, what, url, create, release, … }]; the others' reasons go to skipped. */
@@ -50,7 +57,25 @@ async function openProviders(arena, names, skipped) {
 }
 
 async function closeProviders(providers) {
-  for (const provider of providers) await provider.close?.();
+  for (const provider of providers) {
+    try {
+      await provider.close?.();
+    } catch (error) {
+      console.error(`arena: ${provider.name} did not end well: ${error.message}`);
+    }
+  }
+}
+
+/**
+ * A few requests of the client to the arena's own page, for every provider alike: after a pause its first call takes a
+ * millisecond longer whoever answers, and the harness that this follows does not pause.
+ */
+async function wakeClient(site) {
+  for (let i = 0; i < 5; i++) {
+    await new Promise((done, failed) => {
+      http.get(site.ownUrl, { agent: site.agent }, (response) => response.resume().once('end', done)).once('error', failed);
+    });
+  }
 }
 
 /** Waits until nothing of this run is at work, and notes how busy other programs keep the machine. */
@@ -58,6 +83,7 @@ async function calm(state) {
   const now = await quiet();
   if (!now.quiet) state.restless++;
   state.others.push(now.others);
+  await wakeClient(state.site);
 }
 
 /** One wave of a provider. settled: nothing else is at work when it begins, and nothing of it when this returns. */
@@ -102,7 +128,19 @@ async function runLevel(level, options, arena, skipped) {
   const settled = options.pace === 'settled';
   const providers = await openProviders(arena, options.providers, skipped);
   const rows = new Map(providers.map((p) => [p.name, []]));
-  const state = { restless: 0, others: [] };
+  const state = { site: arena.site, restless: 0, others: [] };
+  const failed = new Set();
+  /** One provider's failure between sessions (in them it is a row) ends its part, not the run. */
+  const guarded = async (provider, work) => {
+    if (failed.has(provider)) return;
+    try {
+      await work();
+    } catch (error) {
+      failed.add(provider);
+      skipped.set(`${provider.name} (${level.name})`, `it failed on the way: ${String(error.message).split('\n')[0]}`);
+      console.error(`\narena: ${level.name}: ${provider.name} failed: ${error.stack}`);
+    }
+  };
   const bar = progress(providers.length * (level.waves + options.warmups));
   let done = 0;
   const report = (provider) => {
@@ -112,29 +150,34 @@ async function runLevel(level, options, arena, skipped) {
   };
   try {
     for (const [provider, count] of schedule(providers, options.warmups, settled ? 1 : options.block)) {
-      for (let i = 0; i < count && !interrupted; i++) {
-        await wave(provider, 1, level, settled, state);
-        report(provider);
-      }
-      await provider.rest?.();
+      await guarded(provider, async () => {
+        for (let i = 0; i < count && !interrupted; i++) {
+          await wave(provider, 1, level, settled, state);
+          report(provider);
+        }
+        await provider.rest?.();
+      });
     }
     for (const provider of providers) Object.assign(provider.notes?.() ?? {}, { warm: 0, cold: 0 });
     Object.assign(state, { restless: 0, others: [] });
     for (const [provider, count] of schedule(providers, level.waves, settled ? 1 : options.block)) {
-      if (!settled) {
-        await provider.rest?.();
-        await calm(state);
-      }
-      for (let i = 0; i < count && !interrupted; i++) {
-        rows.get(provider.name).push(...(await wave(provider, level.concurrency, level, settled, state)));
-        report(provider);
-      }
+      await guarded(provider, async () => {
+        if (!settled) {
+          await provider.rest?.();
+          await calm(state);
+        }
+        for (let i = 0; i < count && !interrupted; i++) {
+          rows.get(provider.name).push(...(await wave(provider, level.concurrency, level, settled, state)));
+          report(provider);
+        }
+      });
     }
   } finally {
     bar.done();
     await closeProviders(providers);
   }
-  const entries = providers.map((p) => [p.name, { what: p.what, ...(p.version && { version: p.version }), ...figures(rows.get(p.name)), ...(p.notes && { notes: p.notes() }) }]);
+  const ran = providers.filter((p) => rows.get(p.name).length > 0);
+  const entries = ran.map((p) => [p.name, { what: p.what, ...(p.version && { version: p.version }), ...figures(rows.get(p.name)), ...(p.notes && { notes: p.notes() }) }]);
   const result = {
     name: level.name,
     concurrency: level.concurrency,

@@ -31,7 +31,7 @@ export async function startBerth({ pool, env = {}, relay }) {
       const record = await worker.record();
       return Object.fromEntries(['free', 'starting', 'warm', 'taken', 'cleaning'].map((s) => [s, Number(record?.[s] ?? 0)]));
     };
-    const until = (what, test) => waitFor(async () => test(await counts()), { what, timeout: 120000, every: 10 });
+    const until = (what, test) => waitFor(async () => test(await counts()), { what, timeout: 600000, every: 10 });
     return {
       url: stack.url,
       relayUrl: relayed?.url,

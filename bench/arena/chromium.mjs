@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const SOURCE = fileURLToPath(new URL('../../worker/driver/process_flags.c', import.meta.url));
 const FLAGS = fileURLToPath(new URL('../../worker/browser_flags.def', import.meta.url));
+const START_LIMIT_MS = 30000;
 const living = new Set();
 
 function executable(file) {
@@ -58,7 +59,9 @@ export async function launch(browser, scratch) {
   };
   living.add(remove);
   let text = '';
+  let timer;
   const wsUrl = await new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the browser did not listen in ${START_LIMIT_MS} ms\n${text.slice(-1000)}`)), START_LIMIT_MS);
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`the browser ended before it listened\n${text.slice(-1000)}`)));
     child.stderr.setEncoding('utf8').on('data', (part) => {
@@ -66,7 +69,7 @@ export async function launch(browser, scratch) {
       const match = /DevTools listening on (ws:\S+)/.exec(text);
       if (match) resolve(match[1]);
     });
-  });
+  }).finally(() => clearTimeout(timer));
   return { wsUrl, kill, remove };
 }
 

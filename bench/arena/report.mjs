@@ -41,9 +41,7 @@ export function printLevel(level) {
   const rows = providers.map(([name, f]) => [
     name,
     ...STAGES.map((stage) => ms(f.stages[stage].p50)),
-    ms(f.sum.p50),
-    ms(f.sum.p95),
-    ms(f.sum.p99),
+    ...['p50', 'p95', 'p99'].map((q) => (f.ok ? ms(f.sum[q]) : '–')),
     name === 'floor' ? '1' : (f.ratio.floor?.toFixed(2) ?? '–'),
     `${f.ok}/${f.runs}`,
   ]);

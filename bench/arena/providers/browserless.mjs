@@ -46,7 +46,7 @@ export async function open(arena) {
       return { id, cdpUrl: `ws://127.0.0.1:${port}/chromium?token=${TOKEN}&trackingId=${id}` };
     },
     async release({ id }) {
-      const response = await fetch(`http://127.0.0.1:${port}/kill/${id}?token=${TOKEN}`);
+      const response = await fetch(`http://127.0.0.1:${port}/kill/${id}?token=${TOKEN}`, { signal: AbortSignal.timeout(30000) });
       await response.arrayBuffer();
       if (!response.ok) throw new Error(`kill answered ${response.status}`);
     },
