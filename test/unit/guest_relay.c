@@ -235,6 +235,27 @@ static void test_reset(void **state)
     close(peer);
 }
 
+/* Whoever is not the peer is turned away. */
+static void test_stranger(void **state)
+{
+    int client, peer;
+
+    (void)state;
+    relay.peer.s_addr = htonl(0x7f000002);
+    client = client_open();
+    assert_int_equal(read_exactly(client, NULL, 0), 0);
+    assert_int_equal(relay.pairs, 0);
+    close(client);
+    relay.peer.s_addr = htonl(INADDR_LOOPBACK);
+    client = client_open();
+    peer = browser_accept();
+    close(client);
+    assert_int_equal(read_exactly(peer, NULL, 0), 0);
+    close(peer);
+    relay.peer.s_addr = 0;
+    run_until_pairs(0);
+}
+
 static double cpu_ms(void)
 {
     struct timespec t;
@@ -274,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_is_quiet, setup, teardown),
     };
 

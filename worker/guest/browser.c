@@ -32,7 +32,7 @@
 static const char *const flags[] = {
     BROWSER,
     "--remote-debugging-port=9222",
-    "--user-data-dir=" BROWSER_HOME "/profile",
+    "--user-data-dir=/home/browser/profile",
 #define BROWSER_FLAG(flag) flag,
 #include "../browser_flags.def"
 #undef BROWSER_FLAG
@@ -57,7 +57,7 @@ static int no_wipe_on_fork(void)
 
 _Noreturn static void become_browser(int output, char *const *argv)
 {
-    static const char *const environment[] = {"HOME=" BROWSER_HOME, "PATH=/usr/bin", "LANG=C.UTF-8", "TZ=UTC",
+    static const char *const environment[] = {"HOME=/home/browser", "PATH=/usr/bin", "LANG=C.UTF-8", "TZ=UTC",
                                               NULL};
     int null = open("/dev/null", O_RDWR);
     sigset_t none;

@@ -147,6 +147,7 @@ static const char *restore(const struct guest_restore *r)
     step("renderer");
     if (cdp_alive(why, sizeof(why)) != 0)
         return why;
+    relay.peer = r->gateway; /* the host, however it got here */
     fd = net_listen(GUEST_CDP_PORT);
     if (fd < 0 || relay_init(&relay, &loop, fd, target) != 0)
         return "relay";

@@ -189,11 +189,19 @@ static void pair_open(struct relay *r, int client)
 
 static void accept_all(struct relay *r)
 {
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
     int fd;
 
-    while (r->pairs < RELAY_PAIRS_MAX &&
-           (fd = accept4(r->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-        pair_open(r, fd);
+    while (r->pairs < RELAY_PAIRS_MAX && (fd = accept4(r->listener.fd, (struct sockaddr *)&from, &len,
+                                                       SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        len = sizeof(from);
+        /* The guest's own pages reach eth0's address too, whatever device the socket is bound to. */
+        if (r->peer.s_addr && from.sin_addr.s_addr != r->peer.s_addr)
+            close(fd);
+        else
+            pair_open(r, fd);
+    }
 }
 
 static void on_listener_event(struct watch *w, uint32_t events)

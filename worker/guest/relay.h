@@ -16,6 +16,7 @@ struct relay {
     struct loop *loop;
     struct watch listener;
     struct sockaddr_in target;
+    struct in_addr peer; /* set before relay_init: who alone is let in; 0.0.0.0: anybody */
     int pairs;
     struct relay_pair *list; /* all of them */
 };
