@@ -57,7 +57,7 @@ struct driver_ops {
     void (*set_active)(struct driver *d, int berth, int active);
     /* 0, or -1 if the berth has no browser. */
     int (*usage)(struct driver *d, int berth, struct driver_usage *out);
-    /* Optional. The berth's browser is warm and nobody uses it: it may rest until connect or set_active(1). */
+    /* Optional. The berth's browser is warm and unused: it may rest until connect or set_active(1). */
     void (*park)(struct driver *d, int berth);
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);

@@ -84,18 +84,24 @@ int working_set_find(pid_t root, int memory, struct working_set_walk *walk)
 
 /* ---- recording ---- */
 
+static void add_range(struct working_set *w, unsigned first, unsigned count)
+{
+    if (!w->ranges || w->count % 256 == 0)
+        w->ranges = mem_realloc(w->ranges, (w->count + 256) * sizeof(*w->ranges));
+    w->ranges[w->count++] = (struct working_set_range){first, count};
+    w->pages += count;
+}
+
 static void add_page(struct working_set *w, unsigned page)
 {
     struct working_set_range *last = w->count ? &w->ranges[w->count - 1] : NULL;
 
-    w->pages++;
     if (last && last->first + last->count == page) {
         last->count++;
-        return;
+        w->pages++;
+    } else {
+        add_range(w, page, 1);
     }
-    if (w->count % 256 == 0)
-        w->ranges = mem_realloc(w->ranges, (w->count + 256) * sizeof(*w->ranges));
-    w->ranges[w->count++] = (struct working_set_range){page, 1};
 }
 
 int working_set_record(const struct working_set_walk *walk, int size_mb, struct working_set *out)
@@ -162,10 +168,7 @@ int working_set_load(struct working_set *w, const char *path, int size_mb)
     while ((n = fscanf(f, "%u %u", &first, &count)) == 2) {
         if (first < next || count == 0 || count > total || first > total - count || w->count == RANGES_MAX)
             break;
-        if (w->count % 256 == 0)
-            w->ranges = mem_realloc(w->ranges, (w->count + 256) * sizeof(*w->ranges));
-        w->ranges[w->count++] = (struct working_set_range){first, count};
-        w->pages += count;
+        add_range(w, first, count);
         next = first + count;
     }
     fclose(f);

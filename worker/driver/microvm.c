@@ -48,6 +48,14 @@ static void set_state(struct microvm_berth *b, enum microvm_state state, double 
     }
 }
 
+/* What is left of the time a start may take. */
+static double time_left(const struct microvm_berth *b)
+{
+    double seconds = START_LIMIT_S - (clock_mono_ms() - b->began) / 1000.0;
+
+    return seconds > 0 ? seconds : 0;
+}
+
 /* Milliseconds since the last call of this: the step that has just ended. */
 static double step_ms(struct microvm_berth *b)
 {
@@ -169,7 +177,7 @@ static void ask(struct microvm_berth *b)
     struct buf request = {0};
     int fd;
 
-    set_state(b, MICROVM_ASKING, START_LIMIT_S);
+    set_state(b, MICROVM_ASKING, time_left(b));
     fd = microvm_connect(b->driver, b->index);
     if (fd < 0) {
         microvm_fail(b, "the microVM's CDP port cannot be reached");
@@ -211,7 +219,7 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
 
 static void load(struct microvm_berth *b)
 {
-    set_state(b, MICROVM_LOADING, START_LIMIT_S);
+    set_state(b, MICROVM_LOADING, time_left(b));
     microvm_machine_load(b);
 }
 
@@ -241,7 +249,7 @@ static void launch(struct microvm_berth *b)
         load(b);
         return;
     }
-    set_state(b, MICROVM_SPAWNING, START_LIMIT_S);
+    set_state(b, MICROVM_SPAWNING, time_left(b));
     if (microvm_machine_fits(b))
         return;
     if (b->vmm) {
@@ -267,7 +275,7 @@ static void want_snapshot(struct microvm_berth *b)
     } else if (b->snap->state == MICROVM_SNAPSHOT_READY) {
         launch(b);
     } else {
-        set_state(b, MICROVM_SNAPSHOT, START_LIMIT_S);
+        set_state(b, MICROVM_SNAPSHOT, time_left(b));
         microvm_snapshot_want(b->snap);
     }
 }
@@ -285,7 +293,7 @@ void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const cha
         } else if (strcmp(s->machine.accel, d->accel) != 0) {
             want_snapshot(b); /* the next accelerator's */
         } else {
-            microvm_fail(b, why);
+            microvm_fail(b, why ? why : "no snapshot");
         }
     }
 }
@@ -322,7 +330,7 @@ void microvm_start(struct driver *d, int berth, const struct profile *profile)
         microvm_fail(b, why);
     } else if (ready == 0) {
         b->network_pending = 1;
-        set_state(b, MICROVM_NETWORK, START_LIMIT_S);
+        set_state(b, MICROVM_NETWORK, time_left(b));
     } else {
         want_snapshot(b);
     }
