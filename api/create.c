@@ -249,6 +249,7 @@ static void begin_waiting(struct call *c)
 
     cr->waiting_since = clock_mono_ms();
     cr->waiter = wait_add(c->api->waits, cr->session, on_create_look, c);
+    wait_skip_starting(cr->waiter);
     metrics_gauge(c->api->metrics, METRICS_WAITING_CREATES, 1);
     cr->timer.data = c;
     ev_timer_set(&cr->timer, ms / 1000.0, 0);

@@ -3,8 +3,8 @@
  *
  * Without it an API that is offered more than Redis can do sends all of it there, and every release waits
  * behind all the creates: berths come back late, the warm pool runs dry, and each create takes the long way
- * (a queue, a start, three looks) that costs Redis half as much again. What waits here costs nothing, and
- * goes without a trace when its client hangs up. */
+ * (a queue, a start, one or two looks) that costs Redis half as much again. What waits here costs nothing,
+ * and goes without a trace when its client hangs up. */
 #ifndef BERTH_GATE_H
 #define BERTH_GATE_H
 #include <stddef.h>

@@ -72,8 +72,7 @@ static void on_channel(void *arg, const char *channel, const char *message)
 {
     struct api *api = arg;
 
-    (void)message;
-    waits_hint(api->waits, channel);
+    waits_hint(api->waits, channel, message);
 }
 
 static void on_signal_end(struct ev_loop *loop, ev_signal *w, int events)

@@ -35,6 +35,7 @@ struct entry {
 struct waiter {
     struct entry *entry;
     struct waiter *prev, *next;
+    int skips_starting;
     wait_look_fn *cb;
     void *arg;
 };
@@ -178,7 +179,16 @@ static void on_timer_look(struct ev_loop *loop, ev_timer *t, int events)
     look(t->data);
 }
 
-void waits_hint(struct waits *w, const char *channel)
+/* The session will be heard of again when it has started, or has not. */
+static int all_skip_starting(const struct entry *e)
+{
+    for (const struct waiter *one = e->first; one; one = one->next)
+        if (!one->skips_starting)
+            return 0;
+    return 1;
+}
+
+void waits_hint(struct waits *w, const char *channel, const char *state)
 {
     const char *session = strrchr(channel, ':');
     struct entry *e = session ? find(w, session + 1) : NULL;
@@ -186,7 +196,8 @@ void waits_hint(struct waits *w, const char *channel)
     if (!e)
         return;
     e->in_force = 1;
-    look(e);
+    if (!state || strcmp(state, "starting") || !all_skip_starting(e))
+        look(e);
 }
 
 void waits_kick(struct waits *w)
@@ -240,6 +251,11 @@ struct waiter *wait_add(struct waits *w, const char *session, wait_look_fn *cb, 
     if (e->in_force)
         look(e);
     return one;
+}
+
+void wait_skip_starting(struct waiter *one)
+{
+    one->skips_starting = 1;
 }
 
 void wait_remove(struct waiter *one)

@@ -127,12 +127,12 @@ static void test_hints(void **state)
     join(&a);
     assert_int_equal(subscribed, 1);
     assert_int_equal(looks, 0); /* not before the subscription is in force */
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
     assert_int_equal(looks, 1);
     join(&b); /* in force already: asks for another look */
     assert_int_equal(subscribed, 1);
     assert_int_equal(wait_count(api.waits, SESSION), 2);
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
     assert_int_equal(looks, 1);
     reply_look(&answer);
     assert_int_equal(looks, 2);
@@ -140,8 +140,8 @@ static void test_hints(void **state)
     assert_int_equal(looks, 2);
     assert_int_equal(a.heard, 2);
     assert_int_equal(b.heard, 2);
-    waits_hint(api.waits, "berth:{c0}:changed:c0-bbbbbbbbbbbbbbbbbbbbbbbb");
-    waits_hint(api.waits, "nonsense");
+    waits_hint(api.waits, "berth:{c0}:changed:c0-bbbbbbbbbbbbbbbbbbbbbbbb", NULL);
+    waits_hint(api.waits, "nonsense", NULL);
     assert_int_equal(looks, 2);
     leave(&a);
     assert_int_equal(subscribed, 1);
@@ -166,7 +166,7 @@ static void test_leaving_in_callbacks(void **state)
             join(&b);
             join(&c);
             all[i]->drops = all[j];
-            waits_hint(api.waits, CHANNEL);
+            waits_hint(api.waits, CHANNEL, NULL);
             reply_look(&answer);
             assert_null(all[j]->waiter);
             assert_int_equal(wait_count(api.waits, SESSION), 2);
@@ -188,11 +188,35 @@ static void test_all_leave(void **state)
     join(&b);
     a.drops = &a;
     b.drops = &b;
-    waits_hint(api.waits, CHANNEL);
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
+    waits_hint(api.waits, CHANNEL, NULL);
     reply_look(&answer);
     assert_int_equal(a.heard + b.heard, 2);
     assert_int_equal(looks, 1); /* nobody is left to look for */
+    assert_int_equal(subscribed, 0);
+}
+
+static void test_starting_is_no_news_to_all(void **state)
+{
+    struct party a = {0}, b = {0};
+
+    (void)state;
+    join(&a);
+    wait_skip_starting(a.waiter);
+    waits_hint(api.waits, CHANNEL, NULL);
+    reply_look(&answer);
+    waits_hint(api.waits, CHANNEL, "starting");
+    assert_int_equal(looks, 1);
+    waits_hint(api.waits, CHANNEL, "running");
+    assert_int_equal(looks, 2);
+    reply_look(&answer);
+    join(&b); /* looks, since the subscription is in force */
+    reply_look(&answer);
+    waits_hint(api.waits, CHANNEL, "starting"); /* b wants to know */
+    assert_int_equal(looks, 4);
+    reply_look(&answer);
+    leave(&a);
+    leave(&b);
     assert_int_equal(subscribed, 0);
 }
 
@@ -202,7 +226,7 @@ static void test_leaving_during_a_look(void **state)
 
     (void)state;
     join(&a);
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
     leave(&a);
     assert_int_equal(subscribed, 1); /* until the reply is there */
     join(&b);
@@ -223,7 +247,7 @@ static void test_joining_in_a_callback(void **state)
     a.joins = SESSION;
     a.drops = &extra;
     join(&a);
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
     reply_look(&answer);
     assert_int_equal(looks, 2); /* the newcomer's own */
     a.drops = NULL;
@@ -241,7 +265,7 @@ static void test_no_redis(void **state)
     join(&a);
     waits_kick(api.waits);
     assert_int_equal(looks, 1);
-    waits_hint(api.waits, CHANNEL);
+    waits_hint(api.waits, CHANNEL, NULL);
     reply_look(NULL);
     assert_int_equal(a.heard_nothing, 1);
     assert_int_equal(looks, 1); /* later, by the timer */
@@ -267,7 +291,7 @@ static void test_many(void **state)
     assert_int_equal(subscribed, N);
     for (i = 0; i < N; i++) {
         snprintf(session, sizeof(session), "x:c0-%d", i);
-        waits_hint(api.waits, session);
+        waits_hint(api.waits, session, NULL);
         reply_look(&answer);
         assert_int_equal(parties[i].heard, 1);
     }
@@ -281,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(test_hints),
                                        TEST(test_leaving_in_callbacks),
                                        TEST(test_all_leave),
+                                       TEST(test_starting_is_no_news_to_all),
                                        TEST(test_leaving_during_a_look),
                                        TEST(test_joining_in_a_callback),
                                        TEST(test_no_redis),
