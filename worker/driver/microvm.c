@@ -132,6 +132,8 @@ static void up(struct microvm_berth *b)
     log_info("microvm_up", "berth=%d network_ms=%.1f spawn_ms=%.1f load_ms=%.1f ready_ms=%.1f ms=%.1f",
              b->index, b->timings.network_ms, b->timings.spawn_ms, b->timings.configure_ms,
              b->timings.ready_ms, clock_mono_ms() - b->began);
+    if (b->has_cgroup)
+        cgroup_set_active(d->cgroups, b->index, b->active);
     set_state(b, MICROVM_UP, -1);
     d->events.on_up(d->events.arg, b->index, b->snap->ws_path, &b->timings);
     if (b->state == MICROVM_UP)
@@ -217,8 +219,11 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
 
 /* ---- starting ---- */
 
+/* A restore is short, and everything that was put off waits for it: it gets a session's share. */
 static void load(struct microvm_berth *b)
 {
+    if (b->has_cgroup)
+        cgroup_set_active(b->driver->cgroups, b->index, 1);
     set_state(b, MICROVM_LOADING, time_left(b));
     microvm_machine_load(b);
 }
