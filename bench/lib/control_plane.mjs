@@ -49,6 +49,13 @@ async function redisInfo(redis, sections = 'everything') {
   return info;
 }
 
+const living = new Set();
+
+/** Ctrl-C and SIGTERM end what was started, too. */
+function onSignal() {
+  Promise.all([...living].map((plane) => plane.stop())).finally(() => process.exit(130));
+}
+
 /** Calls of scripts among commandstats, whichever command calls them: { calls, usec }. */
 export function scriptCalls(commands) {
   const all = ['evalsha', 'eval', 'fcall'].map((name) => commands[name] ?? { calls: 0, usec: 0 });
@@ -65,6 +72,8 @@ export class ControlPlane {
     this.redisUrl = `unix://${this.socket}`;
     this.programs = [];
     this.workers = [];
+    if (living.size === 0) for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, onSignal);
+    living.add(this);
   }
 
   #spawn(name, command, settings) {
@@ -165,6 +174,8 @@ export class ControlPlane {
   }
 
   async stop() {
+    living.delete(this);
+    if (living.size === 0) for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, onSignal);
     this.redis?.disconnect();
     for (const program of this.programs.reverse()) await program.end(15000);
     if (!process.env.BERTH_KEEP) rmSync(this.dir, { recursive: true, force: true });

@@ -23,7 +23,7 @@ async function repeated(plane, name, args, more) {
 }
 
 const audit = (plane) => repeated(plane, 'audit', (last) => [last ? String(last[1]) : '0', '100'], (reply) => String(reply[1]) !== '0');
-// A lease of 1 ms: the grace that a first sweep gives is over at once.
+// A lease of 1 ms: the grace that a first sweep gives is soon over.
 const sweep = (plane) => repeated(plane, 'sweep', () => ['1', '100', 'spread'], (reply) => reply[2] === 1);
 const register = (plane, id, berths, profile) =>
   repeated(plane, 'register', () => [id, '86400000', String(berths), profile, ...CONSTANT], (reply) => reply[0] === 'not_empty');
@@ -51,6 +51,7 @@ export async function largeWorker(berths) {
     result.replaced = await register(plane, 'old0', berths, 'default');
     await seed(plane, berths, ['--seed', berths, '--prefix', 'lost', '--profile', 'lost']);
     await plane.script('sweep', '1', '1', 'spread');
+    await new Promise((done) => setTimeout(done, 10));
     await plane.redis.zadd(plane.key('workers'), 1, 'lost0');
     result.lost = await sweep(plane);
     const { reply } = await register(plane, 'warm0', berths, 'warm');
