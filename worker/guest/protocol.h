@@ -16,9 +16,9 @@
 #define GUEST_VSOCK_PORT 5200            /* AF_VSOCK port the guest listens on (Firecracker) */
 #define GUEST_CDP_PORT   9223            /* of eth0: the guest relays it to the browser on its loopback */
 
-/* What eth0 has from boot on, unless the kernel command line says berth.address=A.B.C.D/N berth.gateway= and
- * berth.dns=. Clones should keep it (each in its own namespace): a browser that sees its address change fails
- * the requests that are under way. */
+/* What eth0 has from boot on, unless the kernel command line says berth.address=A.B.C.D/N and
+ * berth.gateway=. Clones should keep it (each in its own namespace): a browser that sees its address change
+ * fails the requests that are under way. */
 #define GUEST_ADDRESS "172.31.255.2"
 #define GUEST_GATEWAY "172.31.255.1"
 #define GUEST_PREFIX  30
