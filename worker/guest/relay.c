@@ -189,7 +189,7 @@ static void pair_open(struct relay *r, int client)
 
 static void accept_all(struct relay *r)
 {
-    struct sockaddr_in from;
+    struct sockaddr_in from = {0};
     socklen_t len = sizeof(from);
     int fd;
 
