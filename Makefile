@@ -97,12 +97,12 @@ $(BUILD)/llhttp/%.o: $(LLHTTP)/llhttp/%.c Makefile
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -std=c11 $(OPT) $(SAN) -w -c -o $@ $<
 
 # ---- generated -------------------------------------------------------------------------------------------------------
-$(BUILD)/lua/%.lua: lua/%.lua $(wildcard lua/include/*.lua) scripts/lua-assemble
-	$(Q)mkdir -p $(@D) && scripts/lua-assemble $< > $@
+$(BUILD)/scripts_library.lua: $(wildcard lua/*.lua lua/include/*.lua) scripts/lua-assemble
+	$(Q)mkdir -p $(@D) && scripts/lua-assemble lua > $@
 
-$(BUILD)/scripts.c: $(SCRIPTS:%=$(BUILD)/lua/%.lua) scripts/embed
+$(BUILD)/scripts.c: $(BUILD)/scripts_library.lua scripts/embed
 	$(call say,EMBED,$@)
-	$(Q)scripts/embed scripts $(SCRIPTS:%=$(BUILD)/lua/%.lua) > $@
+	$(Q)scripts/embed scripts_library $< > $@
 
 # Files the API serves: openapi.json and the like, by name.
 API_ASSETS := $(sort $(wildcard api/assets/*))
@@ -217,7 +217,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/berth/lua $(DESTDIR)$(PREFIX)/share/doc/berth \
 	  $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BUILD)/berth-api $(BUILD)/berth-worker scripts/berth $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(SCRIPTS:%=$(BUILD)/lua/%.lua) $(DESTDIR)$(PREFIX)/share/berth/lua
+	install -m 644 $(BUILD)/scripts_library.lua $(DESTDIR)$(PREFIX)/share/berth/lua
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/berth
 	for unit in scripts/systemd/*.service; do \
 	  sed 's,@PREFIX@,$(PREFIX),g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done

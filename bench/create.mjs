@@ -78,7 +78,7 @@ async function untilSettled() {
 }
 
 const target = Math.max(1, (await call('GET', '/v1/stats')).body.berths.warm);
-const rows = { floor: [], createWall: [], createServer: [], releaseWall: [], evalsha: [] };
+const rows = { floor: [], createWall: [], createServer: [], releaseWall: [], scripts: [] };
 const runs = Number(opt.runs);
 const warmups = Number(opt.warmups);
 for (let i = 0; i < runs + warmups; i++) {
@@ -96,7 +96,7 @@ for (let i = 0; i < runs + warmups; i++) {
   rows.createWall.push(created.ms);
   rows.createServer.push(Number(timing[1]));
   rows.releaseWall.push(released.ms);
-  rows.evalsha.push((after.get('evalsha') ?? 0) - (before.get('evalsha') ?? 0));
+  rows.scripts.push((after.get('fcall') ?? 0) - (before.get('fcall') ?? 0));
 }
 
 const result = Object.fromEntries(Object.entries(rows).map(([name, samples]) => [name, summary(samples)]));
@@ -107,10 +107,10 @@ const label = {
   createWall: 'create, wall',
   createServer: 'create, server side',
   releaseWall: 'release, wall',
-  evalsha: 'scripts run around a create',
+  scripts: 'scripts run around a create',
 };
 for (const [name, s] of Object.entries(result)) {
-  console.log(`${label[name].padEnd(34)}${[s.p50, s.p95, s.p99].map((v) => v.toFixed(name === 'evalsha' ? 0 : 3).padStart(9)).join('')}`);
+  console.log(`${label[name].padEnd(34)}${[s.p50, s.p95, s.p99].map((v) => v.toFixed(name === 'scripts' ? 0 : 3).padStart(9)).join('')}`);
 }
 console.log(`create / floor, wall medians: ${(result.createWall.p50 / result.floor.p50).toFixed(2)}`);
 if (opt.json) writeFileSync(opt.json, `${JSON.stringify({ runs, result, rows }, null, 1)}\n`);

@@ -9,7 +9,6 @@
 // one script after the other. `berths` is another thing: how long one call keeps Redis when one worker has many
 // (bench/lib/large_worker.mjs). Each other dimension's smallest point is repeated at its end, to show what the machine did meanwhile.
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { BUILD, ControlPlane, difference, measured, memoryKb, program, scriptCalls } from './lib/control_plane.mjs';
@@ -38,11 +37,9 @@ const SAMPLES = 20000; // keys whose memory is asked for, at most
 
 /** Runs one of lua/ so many times over; microseconds of Redis' time each, by commandstats. */
 async function scriptCost(plane, name, times, args) {
-  const text = readFileSync(join(BUILD, 'lua', `${name}.lua`), 'utf8');
-  const sha = await plane.redis.script('LOAD', text);
   const replies = [];
   const before = await plane.reading();
-  for (let i = 0; i < times; i++) replies.push(await plane.redis.evalsha(sha, 1, `berth:{${plane.cell}}`, '0', ...args(i, replies.at(-1))));
+  for (let i = 0; i < times; i++) replies.push(await plane.call(name, args(i, replies.at(-1))));
   const { commands } = difference(before, await plane.reading());
   // Simulated workers call scripts meanwhile: the mean is over all of them, and theirs are heartbeats.
   const { calls, usec } = scriptCalls(commands);

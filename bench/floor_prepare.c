@@ -7,6 +7,7 @@
 
 #include "../shared/mem.h"
 #include "../shared/random.h"
+#include "../shared/redis_conn.h"
 
 #define LEASE_MS "86400000"
 #define META     "{\"browser\":\"chromium\",\"region\":\"local\"}"
@@ -18,7 +19,6 @@
 
 static redisContext *context;
 static char prefix[KEYS_MAX];
-static char shas[SCRIPT_COUNT][41];
 
 static void fail(const char *what)
 {
@@ -67,7 +67,7 @@ void floor_take_place(const struct floor_options *o, struct host *hosts, struct 
 
 static void append(enum script s, int argc, const char **args)
 {
-    const char *argv[5 + 16] = {"EVALSHA", shas[s], "1", prefix, "0"};
+    const char *argv[5 + 16] = {"FCALL", redis_script_function(s), "1", prefix, "0"};
 
     memcpy(argv + 5, args, (size_t)argc * sizeof(*args));
     redisAppendCommandArgv(context, 5 + argc, argv, NULL);
@@ -102,14 +102,7 @@ static void open_context(const struct floor_options *o)
     if (!context || context->err)
         fail("cannot connect");
     keys_prefix(prefix, o->cell);
-    for (int i = 0; i < SCRIPT_COUNT; i++) {
-        redisReply *reply = redisCommand(context, "SCRIPT LOAD %s", scripts_text[i]);
-
-        if (!reply || reply->type != REDIS_REPLY_STRING)
-            fail("SCRIPT LOAD");
-        snprintf(shas[i], sizeof(shas[i]), "%s", reply->str);
-        freeReplyObject(reply);
-    }
+    freeReplyObject(redisCommand(context, "FUNCTION LOAD REPLACE %s", scripts_library_text[0]));
 }
 
 static void register_host(const struct floor_options *o, struct host *h, int n)

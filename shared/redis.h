@@ -1,5 +1,5 @@
 /* redis.h: one asynchronous connection to Redis on libev, rebuilt with back-off when it is lost, with a time
- * limit on every command; and the scripts, called by SHA and loaded again on NOSCRIPT.
+ * limit on every command; and the scripts, functions of one library that is loaded again when Redis has forgotten it.
  *
  * A command is sent once. If the connection is lost or the limit passes before its reply, its callback gets
  * NULL: it may or may not have been carried out (every script is safe to repeat; redis_script_retry does so).
@@ -14,7 +14,7 @@
 
 #include "errors.h"
 
-enum script { /* order and names: scripts.def; build/scripts.c has the texts */
+enum script { /* order and names: scripts.def; build/scripts.c has the library */
 #define SCRIPT(name) SCRIPT_##name,
 #include "scripts.def"
 #undef SCRIPT
@@ -92,8 +92,8 @@ const redisReply *redis_array(const redisReply *reply, size_t i); /* element i i
 /* The value of field in a flat array of field, value, …; NULL if absent. */
 const char *redis_field(const redisReply *flat, const char *field);
 
-/* Text of a script as assembled at build time. */
-extern const char *const scripts_text[SCRIPT_COUNT];
+/* The library as assembled at build time (one text); the scripts' names. */
+extern const char *const scripts_library_text[];
 extern const char *const scripts_name[SCRIPT_COUNT];
 
 #endif

@@ -11,7 +11,7 @@
 enum conn_state {
     CONN_DOWN,       /* no socket; the timer says when to try again */
     CONN_CONNECTING, /* connect(2) is under way; the timer is its limit */
-    CONN_GREETING,   /* AUTH … SCRIPT LOAD are under way; the timer is their limit */
+    CONN_GREETING,   /* AUTH … FUNCTION LOAD are under way; the timer is their limit */
     CONN_UP          /* the timer watches the oldest command */
 };
 
@@ -61,8 +61,6 @@ struct redis {
     int in_callback;
     int freeing;
 
-    int greeting_loads; /* SCRIPT LOADs of the greeting still to be answered */
-
     /* Set right after redis_new by redis_sub.c: takes (with arg) every reply after the greeting, which then
      * loads no scripts. */
     void (*on_push)(void *arg, const redisReply *reply);
@@ -74,10 +72,7 @@ struct redis {
     } retry[REDIS_RETRY_LINES];
     unsigned retry_failures;
     ev_timer retry_timer;
-    struct script_load {
-        struct redis *r;
-        int on_its_way; /* SCRIPT LOADs on this connection */
-    } loads[SCRIPT_COUNT];
+    int loads_on_their_way; /* FUNCTION LOADs on this connection */
 };
 
 /* redis_address.c */
@@ -117,11 +112,14 @@ void redis_conn_greeted(struct redis *r); /* the greeting is over: up */
 
 /* redis_greet.c */
 void redis_greet(struct redis *r);
-void redis_greet_loaded(struct redis *r, const redisReply *reply); /* one SCRIPT LOAD more is answered */
+void redis_greet_loaded(struct redis *r, const redisReply *reply); /* the library's FUNCTION LOAD is answered */
 
 /* redis_script.c */
-const char *redis_script_sha(enum script s);
-void redis_script_load(struct redis *r, enum script s);
+const char *redis_script_library(void); /* its name, which has its text's hash */
+const char *redis_script_function(enum script s);
+/* 1 if it is the answer to a call of a function that Redis does not have. */
+int redis_script_is_unknown(const redisReply *reply);
+void redis_script_load(struct redis *r);
 void redis_script_init(struct redis *r);
 void redis_script_on_up(struct redis *r);
 void redis_script_cleanup(struct redis *r);

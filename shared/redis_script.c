@@ -1,7 +1,9 @@
-/* redis_script.c: calls of the scripts: by SHA, loaded again when Redis has forgotten them, and the queue of
- * calls that have to arrive. A call keeps its bytes until it is answered: it may have to be sent again. */
-#include <openssl/sha.h>
+/* redis_script.c: calls of the scripts, which are functions of one library (scripts/lua-assemble), loaded
+ * again when Redis has forgotten it; and the queue of calls that have to arrive. A call keeps its bytes until
+ * it is answered: it may have to be sent again. */
+#include <assert.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +13,9 @@
 
 #define RETRY_FIRST_MS   50
 #define RETRY_LONGEST_MS 2000
-#define OWN_ARGS         5 /* EVALSHA sha 1 prefix 0 */
+#define FIRST_LINE       "#!lua name="
+#define LIBRARY_NAME_MAX 40
+#define OWN_ARGS         5 /* FCALL name 1 prefix 0 */
 
 struct script_call {
     struct redis *r;
@@ -26,47 +30,61 @@ struct script_call {
 
 static void send_first_retry(struct redis *r, struct script_line *line);
 
-/* ---- texts ---- */
+/* ---- the library ---- */
 
-const char *redis_script_sha(enum script s)
+const char *const scripts_name[SCRIPT_COUNT] = {
+#define SCRIPT(name) #name,
+#include "scripts.def"
+#undef SCRIPT
+};
+
+const char *redis_script_library(void)
 {
-    static const char digits[] = "0123456789abcdef";
-    static char all[SCRIPT_COUNT][41];
-    unsigned char digest[SHA_DIGEST_LENGTH];
+    static char name[LIBRARY_NAME_MAX];
+    const char *at = scripts_library_text[0] + strlen(FIRST_LINE);
 
-    if (!all[s][0]) {
-        SHA1((const unsigned char *)scripts_text[s], strlen(scripts_text[s]), digest);
-        for (size_t i = 0; i < sizeof(digest); i++) {
-            all[s][2 * i] = digits[digest[i] >> 4];
-            all[s][2 * i + 1] = digits[digest[i] & 15];
-        }
-    }
+    assert(strncmp(scripts_library_text[0], FIRST_LINE, strlen(FIRST_LINE)) == 0);
+    if (!name[0])
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, "\n"), at);
+    return name;
+}
+
+const char *redis_script_function(enum script s)
+{
+    static char all[SCRIPT_COUNT][LIBRARY_NAME_MAX + 16];
+
+    if (!all[s][0])
+        snprintf(all[s], sizeof(all[s]), "%s_%s", redis_script_library(), scripts_name[s]);
     return all[s];
+}
+
+int redis_script_is_unknown(const redisReply *reply)
+{
+    return reply && reply->type == REDIS_REPLY_ERROR && strcmp(reply->str, "ERR Function not found") == 0;
 }
 
 static void on_load_reply(void *arg, const redisReply *reply)
 {
-    struct script_load *load = arg;
-    struct redis *r = load->r;
+    struct redis *r = arg;
 
-    load->on_its_way--;
+    r->loads_on_their_way--;
     if (!reply)
         return;
-    /* A script that Redis refuses has a mistake in it: its calls will say so, the others shall work. */
-    if (reply->type == REDIS_REPLY_ERROR)
-        log_error("script_refused", "script=%s text=%s", scripts_name[load - r->loads], reply->str);
+    /* Another process may have been quicker. Whatever else Redis has against it, its calls will say so. */
+    if (reply->type == REDIS_REPLY_ERROR && !strstr(reply->str, "already exists"))
+        log_error("library_refused", "library=%s text=%s", redis_script_library(), reply->str);
     if (r->state == CONN_GREETING)
         redis_greet_loaded(r, reply);
 }
 
-void redis_script_load(struct redis *r, enum script s)
+void redis_script_load(struct redis *r)
 {
     redis_conn_begin(&r->out, 3);
-    redis_conn_arg(&r->out, "SCRIPT", 6);
+    redis_conn_arg(&r->out, "FUNCTION", 8);
     redis_conn_arg(&r->out, "LOAD", 4);
-    redis_conn_arg(&r->out, scripts_text[s], strlen(scripts_text[s]));
-    r->loads[s].on_its_way++;
-    redis_conn_queued(r, on_load_reply, &r->loads[s]);
+    redis_conn_arg(&r->out, scripts_library_text[0], strlen(scripts_library_text[0]));
+    r->loads_on_their_way++;
+    redis_conn_queued(r, on_load_reply, r);
 }
 
 /* ---- calls ---- */
@@ -74,14 +92,15 @@ void redis_script_load(struct redis *r, enum script s)
 static struct script_call *call_new(struct redis *r, redis_reply_cb *cb, void *arg, enum script s, int argc)
 {
     struct script_call *call = mem_alloc(sizeof(*call));
+    const char *function = redis_script_function(s);
 
     call->r = r;
     call->cb = cb;
     call->arg = arg;
     call->script = s;
     redis_conn_begin(&call->command, OWN_ARGS + argc);
-    redis_conn_arg(&call->command, "EVALSHA", 7);
-    redis_conn_arg(&call->command, redis_script_sha(s), 40);
+    redis_conn_arg(&call->command, "FCALL", 5);
+    redis_conn_arg(&call->command, function, strlen(function));
     redis_conn_arg(&call->command, "1", 1);
     redis_conn_arg(&call->command, r->prefix, strlen(r->prefix));
     redis_conn_arg(&call->command, "0", 1);
@@ -113,16 +132,16 @@ static void call_free(struct script_call *call)
     free(call);
 }
 
-/* 1 if Redis had forgotten the script: it is loaded and the call sent again, once. */
+/* 1 if Redis had forgotten the library: it is loaded and the call sent again, once. */
 static int load_again(struct script_call *call, const redisReply *reply, redis_reply_cb *cb)
 {
     struct redis *r = call->r;
 
-    if (!redis_is_error(reply, "NOSCRIPT") || call->loaded_again || !redis_is_up(r))
+    if (!redis_script_is_unknown(reply) || call->loaded_again || !redis_is_up(r))
         return 0;
     call->loaded_again = 1;
-    if (r->loads[call->script].on_its_way == 0)
-        redis_script_load(r, call->script);
+    if (r->loads_on_their_way == 0)
+        redis_script_load(r);
     redis_conn_queue(r, cb, call, call->command.data, call->command.len);
     return 1;
 }
@@ -133,7 +152,7 @@ static void on_call_reply(void *arg, const redisReply *reply)
 
     if (load_again(call, reply, on_call_reply))
         return;
-    if (redis_is_error(reply, "NOSCRIPT") &&
+    if (redis_script_is_unknown(reply) &&
         !redis_is_up(call->r)) /* about to be dropped: it would have been loaded */
         reply = NULL;
     if (call->cb)
@@ -188,7 +207,7 @@ static void on_retry_reply(void *arg, const redisReply *reply)
     call->loaded_again = 0;
     if (!reply) /* the connection is gone: again when there is one */
         return;
-    if (redis_is_unavailable(reply) || redis_is_error(reply, "NOSCRIPT")) {
+    if (redis_is_unavailable(reply) || redis_script_is_unknown(reply)) {
         if (ev_is_active(&r->retry_timer)) /* another line was refused as well */
             return;
         for (unsigned i = 0; i < r->retry_failures && wait_ms < RETRY_LONGEST_MS; i++)
@@ -256,8 +275,6 @@ void redis_script_init(struct redis *r)
         r->retry[i].end = &r->retry[i].first;
     ev_timer_init(&r->retry_timer, on_retry_timer, 0., 0.);
     r->retry_timer.data = r;
-    for (int i = 0; i < SCRIPT_COUNT; i++)
-        r->loads[i].r = r;
 }
 
 void redis_script_on_up(struct redis *r)

@@ -149,12 +149,16 @@ export class ControlPlane {
     return worker;
   }
 
+  /** Calls one of lua/: its reply. now is Redis' clock. */
+  call(name, args) {
+    this.library ??= /^#!lua name=(\S+)/.exec(readFileSync(join(BUILD, 'scripts_library.lua'), 'utf8'))[1];
+    return this.redis.fcall(`${this.library}_${name}`, 1, `berth:{${this.cell}}`, '0', ...args);
+  }
+
   /** Calls one of lua/ alone: { us, reply }, us: Redis' own time for it. now is Redis' clock. */
   async script(name, ...args) {
-    this.shas ??= {};
-    this.shas[name] ??= await this.redis.script('LOAD', readFileSync(join(BUILD, 'lua', `${name}.lua`), 'utf8'));
     const before = scriptCalls((await redisInfo(this.redis, 'commandstats')).commands);
-    const reply = await this.redis.evalsha(this.shas[name], 1, `berth:{${this.cell}}`, '0', ...args);
+    const reply = await this.call(name, args);
     const after = scriptCalls((await redisInfo(this.redis, 'commandstats')).commands);
     return { us: (after.usec - before.usec) / Math.max(1, after.calls - before.calls), reply };
   }

@@ -1,7 +1,12 @@
 -- keys: every key of a cell is built here and nowhere else. KEYS[1] is the cell's prefix, `berth:{<cell>}`, so that all keys
 -- of a cell share one hash slot. The type and the pattern behind each builder are what headers and scripts/lint-lua go by.
-local P = KEYS[1] .. ':'
+local P
 local key = {}
+
+-- Each call says which cell it is for.
+function key.begin()
+  P = KEYS[1] .. ':'
+end
 
 function key.session(id) return P .. 'session:' .. id end -- P:session:<id> hash
 function key.worker(id) return P .. 'worker:' .. id end -- P:worker:<id> hash

@@ -3,7 +3,11 @@
 -- by state, the deadline, timestamps, the event, the hint to who waits, and the expiry at the end.
 --
 -- A session's table has the fields of its hash, all strings, nil where absent. There is one table per session in a script run.
-local session = { seen = {} }
+local session = {}
+
+function session.begin()
+  session.seen = {}
+end
 
 session.day_ms = 86400000
 session.events_kept = 10000

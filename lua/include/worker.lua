@@ -6,7 +6,11 @@
 --
 -- A worker is ready, draining, or lost (its lease is over and its berths are being taken apart). It is `open` when it is ready
 -- and without pressure: only then does it start browsers for sessions.
-local worker = { seen = {} }
+local worker = {}
+
+function worker.begin()
+  worker.seen = {}
+end
 
 -- The worker's table (epoch, state, gateway, profiles as a list, pressure, capacity and counts as numbers), or nil.
 function worker.load(id)

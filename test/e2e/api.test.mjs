@@ -81,7 +81,7 @@ test('a warm browser is handed over with one script call', async (t) => {
   assert.ok(reply.headers.get('x-request-id'));
   assert.equal((await fake.job('claim')).session, s.id);
 
-  const calls = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await stack.redis.info('commandstats'))?.[1]);
+  const calls = async () => Number(/cmdstat_fcall:calls=(\d+)/.exec(await stack.redis.info('commandstats'))?.[1]);
   await fake.warm();
   // The sweeper calls too: of several tries one falls between two sweeps.
   const deltas = [];

@@ -36,7 +36,7 @@ suite('admit', (it) => {
     const before = await count();
     await c.admit('c0-s');
     const after = await count();
-    const own = ['evalsha', 'info'];
+    const own = ['fcall', 'info'];
     const calls = Object.keys(after).filter((k) => !own.includes(k)).reduce((n, k) => n + after[k] - (before[k] ?? 0), 0);
     assert.ok(calls <= 16, `${calls} commands`);
   });

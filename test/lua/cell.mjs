@@ -2,7 +2,7 @@
 // each call, so that a write that nobody expects fails the test.
 import { describe, it, before, after, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
-import { PREFIX, startRedis, assemble, load, unflat } from './fixture.mjs';
+import { PREFIX, startRedis, assemble, load, call, unflat } from './fixture.mjs';
 
 // The time of every call that does not say another one.
 export const T = 1000000;
@@ -28,7 +28,7 @@ class Cell {
   }
 
   at(time, verb, ...args) {
-    return this.redis.evalsha(this.scripts[verb].sha, 1, PREFIX, time, ...args);
+    return call(this.redis, this.scripts, verb, time, ...args);
   }
 
   call(verb, ...args) {

@@ -1,11 +1,10 @@
 // A private Redis for the tests of the scripts, on a unix socket in a folder of its own, without persistence; and the scripts,
 // assembled from lua/ (or from a changed copy) and called by name.
 import { spawn, execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -54,18 +53,19 @@ export async function startRedis() {
   return { connect, stop, log };
 }
 
-// The scripts below `dir` by name: { text, sha }.
+// The library made of the scripts below `dir`: { library: its name, text }.
 export function assemble(dir = join(root, 'lua')) {
-  const scripts = {};
-  for (const file of readdirSync(dir).filter((f) => f.endsWith('.lua'))) {
-    const text = execFileSync(join(root, 'scripts', 'lua-assemble'), [join(dir, file)], { encoding: 'utf8' });
-    scripts[file.slice(0, -4)] = { text, sha: createHash('sha1').update(text).digest('hex') };
-  }
-  return scripts;
+  const text = execFileSync(join(root, 'scripts', 'lua-assemble'), [dir], { encoding: 'utf8' });
+  return { library: /^#!lua name=(\S+)/.exec(text)[1], text };
 }
 
-export async function load(redis, scripts) {
-  await Promise.all(Object.values(scripts).map((s) => redis.script('LOAD', s.text)));
+export async function load(redis, { text }) {
+  await redis.call('FUNCTION', 'LOAD', 'REPLACE', text);
+}
+
+// Calls a script; `redis` may be a pipeline.
+export function call(redis, { library }, verb, ...argv) {
+  return redis.fcall(`${library}_${verb}`, 1, PREFIX, ...argv);
 }
 
 // A flat list of fields and values as an object.

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { PREFIX, root, unflat } from './fixture.mjs';
+import { PREFIX, root, call, unflat } from './fixture.mjs';
 import { Model, readDump, alike } from './model.mjs';
 
 const dumpScript = readFileSync(join(root, 'test', 'lua', 'dump.lua'), 'utf8');
@@ -262,8 +262,8 @@ export async function run(redis, scripts, seed, steps = STEPS_A_RUN, headers = n
       pipe.xdel(`${PREFIX}:jobs:${ack[0]}`, acked);
       model.workers.get(ack[0])?.jobs.splice(ack[1], 1);
     }
-    pipe.evalsha(scripts[verb].sha, 1, PREFIX, ...argv);
-    pipe.evalsha(scripts.audit.sha, 1, PREFIX, now, '0', 1000000);
+    call(pipe, scripts, verb, ...argv);
+    call(pipe, scripts, 'audit', now, '0', 1000000);
     pipe.evalsha(dumpSha, 1, PREFIX, lastEvent, PROFILES.join(','), PROJECTS.join(','));
     const [[failure, reply], [auditFailure, audit], [dumpFailure, json]] = (await pipe.exec()).slice(-3);
     const wrong = (what, text) => {

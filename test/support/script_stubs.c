@@ -1,33 +1,19 @@
-/* script_stubs.c: scripts for the tests of shared/redis*.c, in place of those of lua/ (whose object the
+/* script_stubs.c: a library for the tests of shared/redis*.c, in place of that of lua/ (whose object the
  * linker then leaves out). */
 #include "shared/redis.h"
 
+#define FUNCTION(verb, body)                                                                                 \
+    "redis.register_function('berth_stub_" verb "', function(KEYS, ARGV) " body " end)\n"
 /* The arguments back, after the code. */
-#define ECHO "#!lua\nreturn {'ok', KEYS[1], unpack(ARGV)}"
+#define ECHO(verb) FUNCTION(verb, "return {'ok', KEYS[1], unpack(ARGV)}")
 
-const char *const scripts_text[SCRIPT_COUNT] = {
+const char *const scripts_library_text[] = {
+    "#!lua name=berth_stub\n"
     /* Notes its first argument in a list; the reply's second element is the list's length. */
-    [SCRIPT_register] = "#!lua\nreturn {'ok', redis.call('RPUSH', KEYS[1] .. ':log', ARGV[2])}",
-    [SCRIPT_heartbeat] = "#!lua\nreturn {'stale_epoch', 'heartbeat'}",
-    [SCRIPT_reserve] = ECHO " -- reserve",
-    [SCRIPT_offer] = ECHO " -- offer",
-    [SCRIPT_withdraw] = ECHO " -- withdraw",
-    [SCRIPT_admit] = ECHO " -- admit",
-    [SCRIPT_ready] = ECHO " -- ready",
-    [SCRIPT_failed] = "#!lua\nreturn redis.error_reply('ERR it failed')",
-    [SCRIPT_freed] = ECHO " -- freed",
-    [SCRIPT_release] = ECHO " -- release",
-    [SCRIPT_cancel] = ECHO " -- cancel",
-    [SCRIPT_drain] = ECHO " -- drain",
-    [SCRIPT_limits] = ECHO " -- limits",
-    [SCRIPT_get] = "#!lua\nreturn {'not_found'}",
-    [SCRIPT_list] = ECHO " -- list",
-    [SCRIPT_sweep] = ECHO " -- sweep",
-    [SCRIPT_audit] = ECHO " -- audit",
-};
-
-const char *const scripts_name[SCRIPT_COUNT] = {
-#define SCRIPT(name) #name,
-#include "shared/scripts.def"
-#undef SCRIPT
+    FUNCTION("register", "return {'ok', redis.call('RPUSH', KEYS[1] .. ':log', ARGV[2])}")
+        FUNCTION("heartbeat", "return {'stale_epoch', 'heartbeat'}")
+            FUNCTION("failed", "return redis.error_reply('ERR it failed')")
+                FUNCTION("get", "return {'not_found'}") ECHO("reserve") ECHO("offer") ECHO("withdraw")
+                    ECHO("admit") ECHO("ready") ECHO("freed") ECHO("release") ECHO("cancel") ECHO("drain")
+                        ECHO("limits") ECHO("list") ECHO("sweep") ECHO("audit"),
 };

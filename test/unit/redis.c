@@ -384,10 +384,7 @@ static int greet(int listener, const char *then)
     int fd = -1;
 
     UNTIL(&fixture, (fd = accept(listener, NULL, NULL)) >= 0);
-    t += sprintf(t, "+OK\r\n*%d\r\n", SCRIPT_COUNT);
-    for (int i = 0; i < SCRIPT_COUNT; i++)
-        t += sprintf(t, ":1\r\n");
-    t += sprintf(t, "%s", then);
+    t += sprintf(t, "+OK\r\n*1\r\n*2\r\n+library_name\r\n+%s\r\n%s", redis_script_library(), then);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     return fd;
 }

@@ -1,5 +1,6 @@
 /* links: test/support/redis_fixture.c test/support/script_stubs.c */
-/* redis_script.c: script calls against a real Redis that forgets scripts, dies, or refuses for a while. */
+/* redis_script.c: script calls against a real Redis that forgets the library, dies, or refuses for a while.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,22 +150,46 @@ static void gives_codes(void **state)
     assert_int_equal(codes[4], ERR_redis_unavailable);
 }
 
+static void load_another(const char *name)
+{
+    char library[256];
+
+    snprintf(library, sizeof(library),
+             "#!lua name=%s\nredis.register_function('%s_f', function() return 'ok' end)", name, name);
+    ASK(&fixture, name, "FUNCTION LOAD %s", library);
+}
+
+/* Libraries there may be: all stay. */
 static void loads_what_redis_lacks(void **state)
 {
-    char all[1024] = "";
-
     (void)state;
-    for (int i = 0; i < SCRIPT_COUNT; i++)
-        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s1", i ? " " : "");
-    ASK(&fixture, redis_script_sha(SCRIPT_get), "SCRIPT LOAD %s", scripts_text[SCRIPT_get]);
-    for (int i = 0; i < 2; i++) { /* none is missing the second time */
+    load_another("berth_other");
+    for (int i = 0; i < 2; i++) { /* it is not missing the second time */
         connect_up(5000);
-        for (int s = 0; s < SCRIPT_COUNT; s++)
-            ASK(&fixture, "1", "SCRIPT EXISTS %s", redis_script_sha((enum script)s));
+        ASK(&fixture, "ok", "FCALL berth_other_f 0");
+        ASK(&fixture, "not_found", "FCALL %s 0", redis_script_function(SCRIPT_get));
         redis_free(redis);
         redis = NULL;
         ups = 0;
     }
+    ASK(&fixture, "OK", "FUNCTION DELETE berth_stub");
+}
+
+static void removes_libraries_of_many_versions(void **state)
+{
+    char name[32];
+
+    (void)state;
+    load_another("theirs");
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "berth_v%d", i);
+        load_another(name);
+    }
+    connect_up(5000);
+    ASK(&fixture, "not_found", "FCALL %s 0", redis_script_function(SCRIPT_get));
+    ASK(&fixture, "ok", "FCALL theirs_f 0");
+    for (int i = 0; i < 8; i++)
+        ASK(&fixture, "ERR Function not found", "FCALL berth_v%d_f 0", i);
 }
 
 static void loads_again_what_redis_forgot(void **state)
@@ -172,7 +197,7 @@ static void loads_again_what_redis_forgot(void **state)
     (void)state;
     connect_up(5000);
     for (int round = 0; round < 3; round++) {
-        ASK(&fixture, "OK", "SCRIPT FLUSH");
+        ASK(&fixture, "OK", "FUNCTION FLUSH");
         for (int i = 1; i <= 10; i++)
             redis_script(redis, on_reply, NULL, i % 2 ? SCRIPT_admit : SCRIPT_get, "x", NULL);
         redis_script(redis, NULL, NULL, SCRIPT_drain, "x", NULL);
@@ -215,7 +240,7 @@ static void keeps_the_order_of_reports_when_redis_forgets(void **state)
     for (int i = 1; i <= REPORTS; i++) {
         report(i);
         if (i % 7 == 0) {
-            ASK(&fixture, "OK", "SCRIPT FLUSH");
+            ASK(&fixture, "OK", "FUNCTION FLUSH");
             UNTIL(&fixture, answers >= i - 3);
         }
     }
@@ -317,6 +342,7 @@ int main(void)
         TEST(passes_prefix_time_and_arguments),
         TEST(gives_codes),
         TEST(loads_what_redis_lacks),
+        TEST(removes_libraries_of_many_versions),
         TEST(loads_again_what_redis_forgot),
         TEST(keeps_the_order_of_reports_when_redis_dies),
         TEST(keeps_the_order_of_reports_when_redis_forgets),
