@@ -85,8 +85,11 @@ static void end(struct docker_stream *s, const char *why)
 /* The head of the reply. Returns where the stream begins in it; 0: more of it has to come; -1: refused. */
 static long read_head(struct docker_stream *s, char *why, size_t len)
 {
-    const char *empty = s->head.data ? strstr(s->head.data, "\r\n\r\n") : NULL;
+    const char *empty;
 
+    if (!s->head.data)
+        return 0;
+    empty = strstr(s->head.data, "\r\n\r\n");
     if (!empty) {
         if (s->head.len <= HEAD_MAX && !memchr(s->head.data, '\0', s->head.len))
             return 0;
