@@ -1,5 +1,6 @@
 /* redis.h: one asynchronous connection to Redis on libev, rebuilt with back-off when it is lost, with a time
- * limit on every command; and the scripts, functions of one library that is loaded again when Redis has forgotten it.
+ * limit on every command; and the scripts, functions of one library that is loaded again when Redis has
+ * forgotten it.
  *
  * A command is sent once. If the connection is lost or the limit passes before its reply, its callback gets
  * NULL: it may or may not have been carried out (every script is safe to repeat; redis_script_retry does so).

@@ -112,7 +112,8 @@ void redis_conn_greeted(struct redis *r); /* the greeting is over: up */
 
 /* redis_greet.c */
 void redis_greet(struct redis *r);
-void redis_greet_loaded(struct redis *r, const redisReply *reply); /* the library's FUNCTION LOAD is answered */
+void redis_greet_loaded(struct redis *r,
+                        const redisReply *reply); /* the library's FUNCTION LOAD is answered */
 
 /* redis_script.c */
 const char *redis_script_library(void); /* its name, which has its text's hash */
