@@ -50,7 +50,7 @@ local b = berths.get(w, i)
 if not b or b.turn ~= ARGV[5] then return fail('stale_turn') end
 if b.state == 'free' then return ok() end
 
-local s = b.session ~= '' and session.load(b.session)
+local s = b.session ~= '' and (session.ending(b.session) or session.load(b.session))
 berths.free(w, i, b)
 if s and s.state == 'ending' then
   session.move(s, 'ended', now, {})

@@ -2,7 +2,7 @@
 -- args: every ARGV is checked before the first write, for a script that fails half way is not rolled back.
 local args = {}
 
--- What a type accepts: {pattern, greatest length, may be empty}.
+-- What a type accepts: {pattern, greatest length, further test}.
 args.types = {
   number = { '^%d+$', 15 },
   flag = { '^[01]$', 1 },
@@ -11,9 +11,9 @@ args.types = {
   names = { '^[A-Za-z0-9._-]+[A-Za-z0-9._,-]*$', 4096 },
   session = { '^[a-z0-9]+%-[a-z2-7]+$', 41 },
   secret = { '^[A-Za-z0-9-]+$', 80 },
-  placement = { '^[a-z]+$', 6 },
-  amount = { '^[%d.]+$', 20 },
-  limit = { '^[%d-]*$', 9 },
+  placement = { '^[a-z]+$', 6, function(v) return v == 'pack' or v == 'spread' end },
+  amount = { '^[%d.]+$', 20, function(v) return tonumber(v) ~= nil end },
+  limit = { '^[%d-]*$', 9, function(v) return v == '' or v == '-' or string.find(v, '^%d+$') ~= nil end },
   maybe = { '^%d*$', 15 },
   text = { nil, 65536 },
   hash = { '^[%w]*$', 128 },
@@ -27,10 +27,7 @@ function args.wrong(spec)
   for i = 1, #spec do
     local t, v = args.types[spec[i]], ARGV[i]
     local good = #v <= t[2] and (t[1] == nil or string.find(v, t[1]) ~= nil)
-    if good and spec[i] == 'placement' then good = v == 'pack' or v == 'spread' end
-    if good and spec[i] == 'amount' then good = tonumber(v) ~= nil end
-    if good and spec[i] == 'limit' then good = v == '' or v == '-' or string.find(v, '^%d+$') ~= nil end
-    if not good then return fail('bad_argument', tostring(i)) end
+    if not good or (t[3] and not t[3](v)) then return fail('bad_argument', tostring(i)) end
   end
   return nil
 end

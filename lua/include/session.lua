@@ -46,6 +46,14 @@ function session.load(id)
   return s
 end
 
+-- The little of a session that has to be known to end it, for session.move alone; or nil. Most sessions are let go of in this state,
+-- and reading all of them is what costs.
+function session.ending(id)
+  local f = redis.call('HMGET', key.session(id), 'state', 'project', 'reason', 'worker', 'berth')
+  if f[1] ~= 'ending' then return nil end
+  return { id = id, state = f[1], project = f[2], reason = f[3], worker = f[4], berth = f[5] }
+end
+
 -- The session as a flat list of fields and values.
 function session.flat(s)
   local list = {}

@@ -12,6 +12,20 @@ function worker.begin()
   worker.seen = {}
 end
 
+-- The names of a comma list, for reading only. Every worker's list is split once: there are few different ones, and what a library
+-- remembers outlives the call.
+local lists, list_count = {}, 0
+
+function worker.list(text)
+  local list = lists[text]
+  if list then return list end
+  list = {}
+  for p in string.gmatch(text, '[^,]+') do list[#list + 1] = p end
+  if list_count == 1000 then lists, list_count = {}, 0 end
+  lists[text], list_count = list, list_count + 1
+  return list
+end
+
 -- The worker's table (epoch, state, gateway, profiles as a list, pressure, capacity and counts as numbers), or nil.
 function worker.load(id)
   local w = worker.seen[id]
@@ -20,11 +34,10 @@ function worker.load(id)
     'starting', 'warm', 'taken', 'cleaning')
   if not f[1] then return nil end
   w = {
-    id = id, epoch = f[1], state = f[2], gateway = f[3], profiles = {}, pressure = f[5], capacity = tonumber(f[6]),
+    id = id, epoch = f[1], state = f[2], gateway = f[3], profiles = worker.list(f[4]), pressure = f[5], capacity = tonumber(f[6]),
     free = tonumber(f[7]), starting = tonumber(f[8]), warm = tonumber(f[9]), taken = tonumber(f[10]),
     cleaning = tonumber(f[11]),
   }
-  for p in string.gmatch(f[4], '[^,]+') do w.profiles[#w.profiles + 1] = p end
   worker.seen[id] = w
   return w
 end
