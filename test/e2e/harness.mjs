@@ -257,7 +257,6 @@ class Stack {
     this.cell = this.env.BERTH_CELL ?? 'c0';
     this.programs = [];
     this.problems = [];
-    this.scripts = new Map();
     this.redisServer = new RedisServer(this, options.redis);
     this.apis = Array.from({ length: options.apis ?? 1 }, (_, i) => new Api(this, i, options.api?.env));
     this.api = this.apis;
@@ -317,9 +316,17 @@ class Stack {
   }
 
   /** One of lua/, as assembled by the build, with Redis' own clock. */
-  script(name, ...args) {
-    if (!this.scripts.has(name)) this.scripts.set(name, readFileSync(join(BUILD, 'lua', `${name}.lua`), 'utf8'));
-    return this.redis.eval(this.scripts.get(name), 1, `berth:{${this.cell}}`, '0', ...args.map(String));
+  async script(name, ...args) {
+    this.library ??= readFileSync(join(BUILD, 'scripts_library.lua'), 'utf8');
+    const library = /^#!lua name=(\S+)/.exec(this.library)[1];
+    const call = () => this.redis.fcall(`${library}_${name}`, 1, `berth:{${this.cell}}`, '0', ...args.map(String));
+    try {
+      return await call();
+    } catch (error) {
+      if (!/Function not found/.test(error.message)) throw error; // nobody has called one yet, or Redis came back empty
+      await this.redis.call('FUNCTION', 'LOAD', 'REPLACE', this.library);
+      return call();
+    }
   }
 
   /** All findings of a whole audit. */

@@ -25,7 +25,7 @@ async function fleet(stack) {
 }
 
 function tool(stack, env = {}) {
-  const environment = { ...process.env, BERTH_LUA: join(BUILD, 'lua'), BERTH_REDIS_URL: stack.redisServer.url, ...env };
+  const environment = { ...process.env, BERTH_LUA: join(BUILD, 'scripts_library.lua'), BERTH_REDIS_URL: stack.redisServer.url, ...env };
   return (...args) =>
     new Promise((resolve) => {
       execFile(join(ROOT, 'scripts/berth'), args, { env: environment }, (error, stdout, stderr) => {
