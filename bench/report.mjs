@@ -34,11 +34,11 @@ function plots(name) {
   return files.map((file) => `![${file.slice(0, -4)}](plots/${file})`);
 }
 
-/** What a benchmark printed, without the lines that name folders of this machine. */
+/** What a benchmark printed, without what make says and the lines that name folders of this machine. */
 function output(name) {
   const file = path(`${name}/output.txt`);
   if (!existsSync(file)) return null;
-  const text = readFileSync(file, 'utf8').split('\n').filter((line) => !line.includes(BUILD) && !/results in |^make/.test(line)).join('\n').trim();
+  const text = readFileSync(file, 'utf8').split('\n').filter((line) => !line.includes(BUILD) && !/results in |^make|^ *[A-Z]{2,5} +\S+$/.test(line)).join('\n').trim();
   if (name === 'capacity') return text;
   return [machineLine(name), `\`\`\`text\n${text}\n\`\`\``, ...plots(name)].join('\n\n');
 }
