@@ -133,7 +133,6 @@ export class ControlPlane {
       BERTH_PRESSURE_CPU: 1000,
       BERTH_PRESSURE_MEM: 100,
       BERTH_GATEWAY_LISTEN: '127.0.0.1:0',
-      BERTH_RUN_DIR: join(this.dir, id),
       BERTH_DRAIN_TIMEOUT: 0,
       BERTH_LOG_LEVEL: 'warn',
       ...settings,
