@@ -8,6 +8,7 @@
 import http from 'node:http';
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { BUILD, ROOT, waitFor } from './harness.mjs';
@@ -36,6 +37,9 @@ function request(socketPath, method, path, body) {
   });
 }
 
+/** Whether it is this machine's engine: the socket of another one may be mounted here, and its processes are then not ours to see. */
+const isOurs = (socket) => request(socket, 'GET', '/info').then(({ body }) => body?.Name === hostname(), () => false);
+
 const answers = (socket) => request(socket, 'GET', '/_ping').then(({ text }) => text === 'OK', () => false);
 
 class Engine {
@@ -60,13 +64,13 @@ class Engine {
     return (await this.request('GET', `/v1.41/containers/${name}/json`)).body;
   }
 
-  /** Builds the image unless it is there. */
+  /** Builds the image unless it is there, and tries it. */
   image() {
     const env = { ...process.env, BERTH_DOCKER_SOCKET: this.socket };
     return new Promise((resolve, reject) => {
       execFile(join(ROOT, 'scripts/browser-image'), ['--if-missing', '--verify'], { env, timeout: 600000 }, (error, stdout, stderr) => {
         if (stdout) console.error(stdout.trim());
-        if (error) reject(new Error(`${error.message}\n${stderr}`));
+        if (error) reject(new Error(`no browser in a container on this machine: ${stderr.trim().split('\n').slice(-4).join('; ') || error.message}`));
         else resolve();
       });
     });
@@ -103,10 +107,10 @@ export async function startEngine() {
   const given = process.env.BERTH_DOCKER_SOCKET ?? USUAL;
   let engine;
   try {
-    engine = existsSync(given) && (await answers(given)) ? new Engine(given) : await ownEngine();
+    engine = existsSync(given) && (await answers(given)) && (await isOurs(given)) ? new Engine(given) : await ownEngine();
+    await engine.image();
   } catch (error) {
     return { reason: error.message };
   }
-  await engine.image();
   return engine;
 }
