@@ -62,6 +62,7 @@ struct driver_ops {
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);
     int warmed; /* 1: browsers come up warmed already, as from a snapshot */
+    int start_limit_s; /* a start that takes longer is given up by the caller; 0: a minute */
 };
 
 extern const struct driver_ops driver_process, driver_docker, driver_sim, driver_qemu;

@@ -81,7 +81,7 @@ static void begin(struct berth *b, const struct berth_order *order)
     timers_reset(&b->timers, rules_of(b->worker));
     berth_saw(b, order->turn, order->session);
     berth_set(b, BERTH_STARTING, order->session[0] ? "session" : "pool");
-    arm(b, START_LIMIT_S);
+    arm(b, b->driver->ops->start_limit_s ? b->driver->ops->start_limit_s : START_LIMIT_S);
     b->driver->ops->start(b->driver->driver, b->index, order->profile);
     set_active(b, order->session[0] != '\0');
 }

@@ -19,7 +19,8 @@
 #include "../../shared/log.h"
 #include "../cdp_http.h"
 
-#define START_LIMIT_S  55.0 /* below the worker's own, which would not know why */
+#define KVM_LIMIT_S    30.0 /* a clone's start, from its snapshot being there */
+#define TCG_LIMIT_S    150.0
 #define ASK_LIMIT_MS   10000
 #define LOOK_AGAIN_S   0.01
 #define WARN_EVERY_MS  2000.0
@@ -48,10 +49,16 @@ static void set_state(struct microvm_berth *b, enum microvm_state state, double 
     }
 }
 
-/* What is left of the time a start may take. */
+static double start_limit(const struct microvm_berth *b)
+{
+    return strcmp(b->driver->accel, "kvm") == 0 ? KVM_LIMIT_S : TCG_LIMIT_S;
+}
+
+/* What is left of the time a start may take. Waiting for the snapshot does not count: that is over when its
+ * build makes no progress, and a session's own limit is the API's affair. */
 static double time_left(const struct microvm_berth *b)
 {
-    double seconds = START_LIMIT_S - (clock_mono_ms() - b->began) / 1000.0;
+    double seconds = start_limit(b) - (clock_mono_ms() - b->limit_began) / 1000.0;
 
     return seconds > 0 ? seconds : 0;
 }
@@ -110,7 +117,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     if (b->state == MICROVM_SPAWNING && !b->vmm) {
         launch(b); /* the former process's cgroup should be gone by now */
     } else if (waits(b)) {
-        snprintf(why, sizeof(why), "the microVM did not come up in %.0f s (%s): %.200s", START_LIMIT_S,
+        snprintf(why, sizeof(why), "the microVM did not come up in %.0f s (%s): %.200s", start_limit(b),
                  state_names[b->state], b->vmm ? d->ops->said(b->vmm) : "");
         microvm_fail(b, why);
     } else if (b->state == MICROVM_DOWN && b->unreported) {
@@ -280,7 +287,7 @@ static void want_snapshot(struct microvm_berth *b)
     } else if (b->snap->state == MICROVM_SNAPSHOT_READY) {
         launch(b);
     } else {
-        set_state(b, MICROVM_SNAPSHOT, time_left(b));
+        set_state(b, MICROVM_SNAPSHOT, -1);
         microvm_snapshot_want(b->snap);
     }
 }
@@ -294,6 +301,7 @@ void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const cha
             continue;
         if (s->state == MICROVM_SNAPSHOT_READY) {
             b->timings.network_ms += step_ms(b);
+            b->limit_began = clock_mono_ms();
             launch(b);
         } else if (strcmp(s->machine.accel, d->accel) != 0) {
             want_snapshot(b); /* the next accelerator's */
@@ -327,7 +335,7 @@ void microvm_start(struct driver *d, int berth, const struct profile *profile)
 
     assert(b->state == MICROVM_IDLE);
     d->last = b->profile = profile;
-    b->began = b->step_began = clock_mono_ms();
+    b->began = b->step_began = b->limit_began = clock_mono_ms();
     b->active = b->parked = b->replacing = 0;
     memset(&b->timings, 0, sizeof(b->timings));
     ready = net_pool_set_policy(d->net, berth, profile->egress_allow, on_policy, b, why, sizeof(why));
@@ -465,7 +473,8 @@ void microvm_set_active(struct driver *d, int berth, int active)
         b->parked = 0;
         microvm_machine_wake(b);
     }
-    if (b->has_cgroup)
+    /* While it is restored it keeps the share that load() gave it. */
+    if (b->has_cgroup && b->state != MICROVM_LOADING && b->state != MICROVM_ASKING)
         cgroup_set_active(d->cgroups, berth, active);
 }
 

@@ -25,6 +25,8 @@
 #define MICROVM_VCPUS_MAX     16
 #define MICROVM_WS_PATH_MAX   96
 #define MICROVM_SNAPSHOTS_MAX (2 * PROFILE_MAX)
+/* Seconds a start may take in all, with a build, and one by another worker before it. */
+#define MICROVM_START_LIMIT_S 900
 
 struct microvm_build;
 struct cdp_http;
@@ -87,7 +89,7 @@ struct microvm_berth {
     int unreported; /* down, and on_down not called yet */
     int has_cgroup, network_pending, active;
     int parked, paused;                    /* nobody uses it; it does not run */
-    double began, step_began, retry_after; /* ms */
+    double began, step_began, limit_began, retry_after; /* ms */
     int warnings;
     struct driver_timings timings;
     char why[MICROVM_WHY_MAX];
@@ -165,6 +167,12 @@ void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why);
 /* Drops one whose clones do not come up. */
 void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why);
 void microvm_snapshots_free(struct driver *d);
+
+/* microvm_accel.c */
+/* The first accelerator that is not known to fail. */
+void microvm_accel_init(struct driver *d);
+/* Remembers, for later workers too, that a template did not boot with it; if there is another. */
+void microvm_accel_failed(struct driver *d, const char *accel, const char *why);
 /* The next accelerator, as this one does not work. 0, or -1: there is none. */
 int microvm_next_accel(struct driver *d, const char *why);
 

@@ -12,8 +12,9 @@
 #include "microvm.h"
 
 #define LOCK_LOOK_S   0.25
-#define KVM_LIMIT_S   30.0
-#define TCG_LIMIT_S   120.0
+#define KVM_LIMIT_S   30.0 /* a step of the guest: booted, settled */
+#define TCG_LIMIT_S   180.0
+#define KVM_BOOT_S    10.0 /* it takes half a second where it works, and is tried where it does not */
 #define LOCK_LIMIT_MS 300000.0
 #define FINISH_MS     5000
 #define CLEAN_LOOK_S  0.02
@@ -26,6 +27,7 @@ struct microvm_build {
     struct guest_link link;
     ev_timer timer; /* waiting for the lock; limit; waiting for the cgroup */
     int lock, has_cgroup;
+    int launched, booted;
     int saving, done; /* the guest has settled; its state is in the folder */
     double began;
     char folder[400];
@@ -40,6 +42,14 @@ static void arm(struct microvm_build *b, double seconds)
     ev_now_update(b->driver->loop);
     ev_timer_set(&b->timer, seconds, 0);
     ev_timer_start(b->driver->loop, &b->timer);
+}
+
+/* How long the guest may be without progress. */
+static double step_limit(const struct microvm_build *b)
+{
+    if (strcmp(b->snap->machine.accel, "kvm") != 0)
+        return TCG_LIMIT_S;
+    return b->booted ? KVM_LIMIT_S : KVM_BOOT_S;
 }
 
 static void build_free(struct microvm_build *b)
@@ -60,6 +70,8 @@ static void conclude(struct microvm_build *b)
     struct microvm_snapshot *s = b->snap;
     char why[MICROVM_WHY_MAX];
 
+    if (b->why[0] && b->launched && !b->booted)
+        microvm_accel_failed(b->driver, s->machine.accel, b->why);
     if (!b->why[0] && snapshot_publish(&s->snapshot, b->folder, b->why, sizeof(b->why)) == 0) {
         log_info("snapshot_built", "snapshot=%s accel=%s memory_mb=%d ms=%.0f", s->snapshot.key,
                  s->machine.accel, s->machine.memory_mb, clock_mono_ms() - b->began);
@@ -109,6 +121,8 @@ static void on_message(void *arg, const struct guest_message *m)
 
     if (strcmp(m->word, GUEST_BOOTED) == 0) {
         log_info("template_booted", "snapshot=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+        b->booted = 1;
+        arm(b, step_limit(b));
     } else if (strcmp(m->word, GUEST_SETTLED) == 0 && !b->saving) {
         log_info("template_settled", "snapshot=%s ms=%.0f guest_ms=%s", b->snap->snapshot.key,
                  clock_mono_ms() - b->began, ms ? ms : "");
@@ -188,6 +202,7 @@ static int spawn(struct microvm_build *b, int net_ns, int tap, int memory)
         close(cgroups[--count]);
     if (!b->vmm)
         return -1;
+    b->launched = 1;
     fd = d->ops->control(b->vmm);
     if (fd >= 0)
         guest_link_open(&b->link, d->loop, fd);
@@ -205,7 +220,7 @@ static void launch(struct microvm_build *b)
     if (memory < 0 || net_tap_alone(&d->tap, &net_ns, &tap) != 0)
         snprintf(b->why, sizeof(b->why), "cannot prepare a template: %s", strerror(errno));
     else if (spawn(b, net_ns, tap, memory) == 0)
-        arm(b, strcmp(b->snap->machine.accel, "kvm") == 0 ? KVM_LIMIT_S : TCG_LIMIT_S);
+        arm(b, step_limit(b));
     if (memory >= 0)
         close(memory);
     if (tap >= 0)
@@ -243,8 +258,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     (void)loop;
     (void)revents;
     if (b->vmm) {
-        snprintf(text, sizeof(text), "the template did not settle in time: %.200s",
-                 b->driver->ops->said(b->vmm));
+        snprintf(text, sizeof(text), "the template did not %s in %.0f s: %.200s",
+                 b->saving   ? "get saved"
+                 : b->booted ? "settle"
+                             : "boot",
+                 step_limit(b), b->driver->ops->said(b->vmm));
         fail(b, text);
     } else if (b->why[0] || b->done) {
         look_if_gone(b);

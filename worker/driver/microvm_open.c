@@ -78,7 +78,7 @@ static int open_parts(struct driver *d, const char *program, const struct driver
     d->host = d->ops->open(&host, err, errlen);
     if (!d->host)
         return -1;
-    d->accel = d->ops->accels(d->host)[0];
+    microvm_accel_init(d);
     d->lock = host_lock_take_worker(c->worker_id, err, errlen);
     if (d->lock < 0)
         return -1;

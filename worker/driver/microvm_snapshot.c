@@ -197,16 +197,3 @@ void microvm_snapshots_free(struct driver *d)
     }
     d->snapshot_count = 0;
 }
-
-/* ---- accelerators ---- */
-
-int microvm_next_accel(struct driver *d, const char *why)
-{
-    const char *const *accels = d->ops->accels(d->host);
-
-    if (!accels[d->accel_index + 1])
-        return -1;
-    log_warn("accelerator_refused", "accel=%s next=%s why=%s", d->accel, accels[d->accel_index + 1], why);
-    d->accel = accels[++d->accel_index];
-    return 0;
-}

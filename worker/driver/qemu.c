@@ -20,4 +20,5 @@ const struct driver_ops driver_qemu = {
     .usage = microvm_usage,
     .close = microvm_close,
     .warmed = 1,
+    .start_limit_s = MICROVM_START_LIMIT_S,
 };
