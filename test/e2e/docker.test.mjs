@@ -50,6 +50,15 @@ function leavesNone(t, stack) {
   });
 }
 
+/** A file of a process; '' if the process has ended meanwhile. */
+function proc(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 async function start(t, env = {}, options = {}) {
   // What t.after registers runs in order: the stack ends first.
   const stack = await startStack(t, { workers: [{ env: { ...engine.env, BERTH_BERTHS: 3, BERTH_WARM: 1, ...env } }], ...options });
@@ -103,11 +112,12 @@ test('a container has what it should have and nothing else', { skip, timeout: 12
   assert.equal(host.IpcMode, 'private');
   // What the kernel says, of every process of the container.
   const uid = worker.slot.uidBase + session.berth;
-  const inside = [...processes().values()].filter(({ uids, pid }) => uids.includes(uid) && readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(Id));
+  const inside = [...processes().values()].filter(({ uids, pid }) => uids.includes(uid) && proc(pid, 'cgroup').includes(Id));
   assert.ok(inside.length >= 5, `${inside.length} processes`);
   const namespace = readlinkSync(`/proc/${State.Pid}/ns/net`);
   for (const { pid, name } of inside) {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const status = proc(pid, 'status');
+    if (!status) continue;
     const field = (key) => new RegExp(`^${key}:\\s+(.*)$`, 'm').exec(status)?.[1];
     assert.equal(field('NoNewPrivs'), '1', name);
     assert.equal(field('Seccomp'), '2', name);
@@ -115,7 +125,7 @@ test('a container has what it should have and nothing else', { skip, timeout: 12
   }
   assert.match(/^CapEff:\s+(\w+)$/m.exec(readFileSync(`/proc/${State.Pid}/status`, 'utf8'))[1], /^0+$/);
   assert.notEqual(namespace, readlinkSync('/proc/self/ns/net'));
-  const renderer = inside.find(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=renderer'));
+  const renderer = inside.find(({ pid }) => proc(pid, 'cmdline').includes('--type=renderer'));
   assert.notEqual(readlinkSync(`/proc/${renderer.pid}/ns/user`), readlinkSync(`/proc/${State.Pid}/ns/user`), "Chromium's own sandbox is on");
   const mounts = readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8').split('\n').filter(Boolean).map((line) => line.split(' '));
   const mount = (where) => mounts.filter((m) => m[4] === where).at(-1)?.join(' ') ?? '';
@@ -171,7 +181,7 @@ test('limits hold: memory, processes, /dev/shm', { skip, timeout: 120000 }, asyn
     for (let i = 0; i < 30; i++) {
       let threads = 0;
       for (const { pid, uids } of processes().values()) {
-        if (uids.includes(uid)) threads += Number(/^Threads:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+        if (uids.includes(uid)) threads += Number(/^Threads:\s+(\d+)/m.exec(proc(pid, 'status'))?.[1] ?? 0);
       }
       most = Math.max(most, threads);
       await pause(20);
@@ -195,7 +205,7 @@ test('a browser that dies ends its session at once, with the reason, and the ber
     if (how === 'the browser is killed') {
       const uid = stack.workers[0].slot.uidBase + session.berth;
       const main = [...processes().values()].find(({ pid, uids }) => {
-        const line = uids.includes(uid) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : '';
+        const line = uids.includes(uid) ? proc(pid, 'cmdline') : '';
         return line.startsWith('/usr/lib/chromium') && !line.includes('--type=');
       });
       process.kill(main.pid, 'SIGKILL');
