@@ -190,3 +190,15 @@ test('a snapshot that does not fit is refused, with the reason, and made anew', 
   await worker.ready({ warm: 1, timeout: START });
   assert.match(readFileSync(path, 'utf8'), /qemu [2-9]/);
 });
+
+test('an accelerator that boots nothing is tried once', { skip }, async (t) => {
+  const other = await startStack(t, { wait: false, env: API, workers: [{ env: env({ BERTH_VM_ACCEL: 'auto', BERTH_BERTHS: 1 }) }] });
+  const [worker] = other.workers;
+  await worker.ready({ warm: 1, timeout: START });
+  if (!worker.log.some((line) => /accelerator_refused/.test(line))) return t.diagnostic('KVM works here');
+  await worker.term();
+  await worker.start();
+  await worker.logged(/accelerator_skipped accel=kvm/, SLOW);
+  await worker.ready({ warm: 1, timeout: START });
+  assert.ok(!worker.log.some((line) => /accelerator_refused/.test(line)), 'it was tried again');
+});

@@ -409,6 +409,9 @@ void microvm_stop(struct driver *d, int berth)
 
     if (b->state == MICROVM_STOPPING)
         return;
+    if (b->state == MICROVM_SNAPSHOT && !d->closing)
+        log_warn("start_ended", "berth=%d ms=%.0f why=%s", berth, clock_mono_ms() - b->began,
+                 "the start was given up while its snapshot was being built; the build goes on");
     b->began = clock_mono_ms();
     b->warnings = 0;
     b->unreported = 0;

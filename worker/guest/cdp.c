@@ -16,7 +16,7 @@
 
 #define ID_MAX      64
 #define MESSAGE_MAX 65536
-#define LIMIT_S     60 /* the first answer of a cold browser without hardware help */
+#define LIMIT_S     120 /* the first answer of a cold browser without hardware help */
 
 struct cdp {
     int fd, id;
