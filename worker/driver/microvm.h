@@ -88,7 +88,7 @@ struct microvm_berth {
     int replacing;  /* the process is killed to make room for one that fits */
     int unreported; /* down, and on_down not called yet */
     int has_cgroup, network_pending, active;
-    int parked, paused;                    /* nobody uses it; it does not run */
+    int parked, paused;                                 /* nobody uses it; it does not run */
     double began, step_began, limit_began, retry_after; /* ms */
     int warnings;
     struct driver_timings timings;
