@@ -61,7 +61,7 @@ struct driver_ops {
     void (*park)(struct driver *d, int berth);
     /* Everything must be stopped. Takes down what open made. */
     void (*close)(struct driver *d);
-    int warmed; /* 1: browsers come up warmed already, as from a snapshot */
+    int warmed;        /* 1: browsers come up warmed already, as from a snapshot */
     int start_limit_s; /* a start that takes longer is given up by the caller; 0: a minute */
 };
 
