@@ -74,10 +74,21 @@ static void map_user(uid_t uid, gid_t gid)
 /* /proc of the new PID namespace, in a mount namespace of its own: bwrap looks itself up there, and would
  * find another process, or none where the worker itself runs in a container. Where it is not allowed, the
  * worker's own has to do. */
-static void mount_proc(void)
+static void mount_proc(const struct child_spec *spec)
 {
-    if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+    int own = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+
+    if (own)
         (void)mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    else if (spec->bind_count)
+        die("a mount namespace");
+    for (int i = 0; i < spec->bind_count; i++) {
+        const struct child_bind *b = &spec->binds[i];
+        unsigned long flags = MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | (b->writable ? 0 : MS_RDONLY);
+
+        if (mount(b->from, b->to, NULL, MS_BIND, NULL) != 0 || mount(NULL, b->to, NULL, flags, NULL) != 0)
+            die(b->to);
+    }
 }
 
 static void place_fds(const struct child_spec *spec)
@@ -135,7 +146,7 @@ static void enter(const struct child_spec *spec, uid_t uid, gid_t gid, int worke
         write_file("/proc/self/oom_score_adj", score);
     }
     if (spec->pid_ns)
-        mount_proc();
+        mount_proc(spec);
     if (spec->net_ns >= 0 && setns(spec->net_ns, CLONE_NEWNET) != 0)
         die("joining the network namespace");
     for (int i = 0; i < spec->limit_count; i++)

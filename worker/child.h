@@ -22,6 +22,11 @@ struct child_limit {
     rlim_t value; /* soft and hard; never above what the worker itself has */
 };
 
+struct child_bind {
+    const char *from, *to; /* files; both exist */
+    int writable;
+};
+
 struct child_spec {
     char *const *argv;      /* argv[0] is an absolute path */
     char *const *envp;      /* NULL: an empty environment */
@@ -36,6 +41,9 @@ struct child_spec {
     int oom_score_adj; /* 0: stay */
     struct child_limit limits[CHILD_LIMITS_MAX];
     int limit_count;
+    /* With pid_ns: mounted in a mount namespace of the child's own, so that nobody has to unmount them. */
+    const struct child_bind *binds;
+    int bind_count;
 };
 
 struct child;

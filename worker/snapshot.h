@@ -17,7 +17,8 @@ struct snapshot {
     char key[33];
     char folder[400]; /* where it is, or will be */
     int memory_mb;
-    int memory;   /* sealed copy in RAM that clones map; -1: not loaded */
+    int by_file;  /* 1: clones map the file itself, which they can only read */
+    int memory;   /* what clones map: a sealed copy in RAM, or the file; -1: not loaded */
     int source;   /* while loading: the file */
     long long at; /* bytes loaded so far */
 };
@@ -31,7 +32,8 @@ void snapshot_cleanup(struct snapshot *s);
 int snapshot_check(const struct snapshot *s, char *why, size_t whylen) MUST_USE;
 
 /* Loads the memory into RAM, a piece at each call: guests map it privately, and as it is sealed nobody, not
- * even a monitor that was broken into, can change it for the others. 1: call again; 0: memory is there; -1
+ * even a monitor that was broken into, can change it for the others. With by_file it is opened, and read into
+ * the page cache. 1: call again; 0: memory is there; -1
  * with a sentence. */
 int snapshot_load(struct snapshot *s, char *err, size_t errlen) MUST_USE;
 

@@ -121,13 +121,13 @@ static int write_json(const struct snapshot *s, const char *folder)
     return ok ? 0 : -1;
 }
 
-/* From now on it is nobody's to write. */
+/* From now on it is nobody's to write; monitors may be given it to read. */
 static int take_memory(const char *folder)
 {
     char path[500];
 
     snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, folder);
-    return chown(path, geteuid(), getegid()) == 0 && chmod(path, 0400) == 0 ? 0 : -1;
+    return chown(path, geteuid(), getegid()) == 0 && chmod(path, 0444) == 0 ? 0 : -1;
 }
 
 int snapshot_publish(const struct snapshot *s, const char *folder, char *err, size_t errlen)

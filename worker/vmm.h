@@ -16,7 +16,8 @@
 #include "../shared/buf.h"
 #include "../shared/errors.h"
 
-struct image; /* image.h */
+struct image;    /* image.h */
+struct settings; /* shared/settings.h */
 struct vmm;
 struct vmm_host;
 
@@ -48,8 +49,8 @@ struct vmm_spec {
     /* The snapshot's folder: a template writes the device state into it when it is saved, a clone reads it.
      */
     const char *folder;
-    /* Guest memory. Template: a file to be shared with the guest and left complete by `save`. Clone: what is
-     * mapped privately; nobody can write into it. */
+    /* Guest memory. Template: the folder's file, left complete by `save`. Clone: what is mapped privately;
+     * nobody can write into it. */
     int memory;
 };
 
@@ -61,18 +62,22 @@ struct vmm_events {
 
 struct vmm_host_config {
     struct ev_loop *loop;
-    const char *program; /* "": the usual one */
-    const char *accel;   /* "auto", "kvm", "tcg" */
+    const struct settings *settings; /* outlives the host */
+    const char *worker_id;           /* whose lock is held: no other worker of this id lives */
 };
 
 struct vmm_ops {
     const char *name;
+    /* 1: clones map the memory's file in the snapshot's folder by its path; 0: a sealed copy in RAM. */
+    int maps_file;
     /* Finds the program and what it can do here. NULL with a sentence in err. Blocks: for opening. */
     struct vmm_host *(*open)(const struct vmm_host_config *config, char *err, size_t errlen);
     void (*close)(struct vmm_host *h);
     /* The accelerators worth trying, best first, ended by NULL. That one is listed does not say that it
      * works: a template that boots does. */
     const char *const *(*accels)(const struct vmm_host *h);
+    /* Optional: 0 if this version cannot go on well after a pause. */
+    int (*can_pause)(const struct vmm_host *h);
     /* Appends lines that say everything of this monitor and machine that a snapshot depends on: version, CPU
      * model, devices. */
     void (*identify)(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out);
@@ -97,7 +102,7 @@ struct vmm_ops {
     const char *(*said)(const struct vmm *v);
 };
 
-extern const struct vmm_ops vmm_qemu;
+extern const struct vmm_ops vmm_qemu, vmm_firecracker;
 
 const char *vmm_step_name(enum vmm_step step);
 

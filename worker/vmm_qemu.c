@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -19,10 +18,8 @@
 #include "../shared/mem.h"
 #include "image.h"
 #include "qmp.h"
-#include "vmm_tail.h"
+#include "vmm_process.h"
 
-#define MAX_FILES    1024
-#define OOM_SCORE    100
 #define OVERHEAD_MB  96  /* devices, stacks, QEMU's own heap */
 #define TCG_EXTRA_MB 192 /* translated code and what describes it */
 #define STATE_NAME   "state"
@@ -30,34 +27,21 @@
 #define KVM_MINOR    232
 
 struct vmm {
+    struct vmm_process process;
     struct vmm_host *host;
-    struct vmm_events events;
     enum vmm_kind kind;
-    struct child *child;
     struct qmp *qmp;
-    struct vmm_tail tail;
-    int control; /* our end; -1 once taken */
-    int state;   /* a template's, to be saved into; -1 */
+    int state; /* a template's, to be saved into; -1 */
     int migrating;
     enum vmm_step migration; /* what a finished migration means */
     char kvm_node[96];
-    char why[300]; /* first thing that went wrong */
 };
-
-const char *vmm_step_name(enum vmm_step step)
-{
-    static const char *const names[] = {"spawn", "boot", "save", "load", "pause", "resume"};
-
-    return names[step];
-}
 
 /* ---- steps ---- */
 
 static void finish_step(struct vmm *v, enum vmm_step step, const char *error)
 {
-    if (error && !v->why[0])
-        snprintf(v->why, sizeof(v->why), "%s: %s", vmm_step_name(step), error);
-    v->events.on_step(v->events.arg, step, error);
+    vmm_process_step(&v->process, step, error);
 }
 
 static void on_spawn_reply(void *arg, const cJSON *result, const char *error)
@@ -103,7 +87,10 @@ static void on_query_reply(void *arg, const cJSON *result, const char *error)
     const char *desc = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "error-desc"));
     char text[240];
 
-    snprintf(text, sizeof(text), "the migration failed: %.160s", desc ? desc : error ? error : v->tail.last);
+    snprintf(text, sizeof(text), "the migration failed: %.160s",
+             desc    ? desc
+             : error ? error
+                     : v->process.tail.last);
     finish_step(v, v->migration, text);
 }
 
@@ -112,8 +99,8 @@ static void on_qmp_event(void *arg, const char *name, const cJSON *data)
     struct vmm *v = arg;
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(data, "status"));
 
-    log_debug("vm_event", "pid=%d event=%s status=%s", v->child ? (int)child_pid(v->child) : 0, name,
-              status ? status : "");
+    log_debug("vm_event", "pid=%d event=%s status=%s",
+              v->process.child ? (int)child_pid(v->process.child) : 0, name, status ? status : "");
     if (strcmp(name, "MIGRATION") != 0 || !status || !v->migrating)
         return;
     if (strcmp(status, "completed") != 0 && strcmp(status, "failed") != 0 && strcmp(status, "cancelled") != 0)
@@ -152,9 +139,9 @@ static void on_qmp_close(void *arg, const char *why)
 {
     struct vmm *v = arg;
 
-    if (!v->why[0])
-        snprintf(v->why, sizeof(v->why), "%s", why);
-    child_kill(v->child); /* its end is told by on_exit */
+    if (!v->process.why[0])
+        snprintf(v->process.why, sizeof(v->process.why), "%s", why);
+    vmm_process_kill(v); /* its end is told by on_exit */
 }
 
 static void migrate(struct vmm *v, const char *command, const char *uri, enum vmm_step step)
@@ -207,66 +194,13 @@ static void qemu_resume(struct vmm *v)
     qmp_call(v->qmp, "cont", NULL, on_resume_reply, v);
 }
 
-/* ---- end ---- */
-
 static void release(struct vmm *v)
 {
     qmp_free(v->qmp);
-    vmm_tail_cleanup(&v->tail);
-    if (v->control >= 0)
-        close(v->control);
     if (v->state >= 0)
         close(v->state);
     if (v->kvm_node[0])
         unlink(v->kvm_node);
-    free(v);
-}
-
-static void on_child_exit(void *arg, int status)
-{
-    struct vmm *v = arg;
-    char why[400], how[80];
-
-    v->child = NULL;
-    vmm_tail_drain(&v->tail);
-    child_describe(status, how, sizeof(how));
-    snprintf(why, sizeof(why), "QEMU %s%s%s%s%.100s", how, v->tail.last[0] ? ": " : "", v->tail.last,
-             v->why[0] ? "; " : "", v->why);
-    v->events.on_exit(v->events.arg, why);
-    release(v);
-}
-
-static void qemu_kill(struct vmm *v)
-{
-    child_kill(v->child);
-}
-
-static int qemu_finish(struct vmm *v, int limit_ms)
-{
-    int result = child_finish(v->child, limit_ms);
-
-    release(v);
-    return result;
-}
-
-static pid_t qemu_pid(const struct vmm *v)
-{
-    return child_pid(v->child);
-}
-
-static int qemu_control(struct vmm *v)
-{
-    int fd = v->control;
-
-    v->control = -1;
-    if (fd < 0)
-        errno = EBADF;
-    return fd;
-}
-
-static const char *qemu_said(const struct vmm *v)
-{
-    return v->tail.last;
 }
 
 /* ---- spawning ---- */
@@ -317,36 +251,15 @@ static int open_files(const struct vmm_spec *spec, int fds[QEMU_FDS], const char
 
 static int start(struct vmm *v, const struct vmm_spec *spec, int fds[QEMU_FDS])
 {
-    static char *const env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"LANG=C.UTF-8", NULL};
-    struct child_spec child = {.envp = env,
-                               .fd_count = QEMU_FDS,
-                               .pid_ns = 1,
-                               .net_ns = spec->place.net_ns,
-                               .cgroups = spec->place.cgroups,
-                               .cgroup_count = spec->place.cgroup_count,
-                               .uid = spec->place.uid,
-                               .oom_score_adj = OOM_SCORE};
+    struct child_spec child = {.fd_count = QEMU_FDS, .uid = spec->place.uid};
     char **args = vmm_qemu_args(v->host, spec, v->kvm_node);
+    int result;
 
     child.argv = args;
     memcpy(child.fds, fds, QEMU_FDS * sizeof(*fds));
-    child.limits[child.limit_count++] = (struct child_limit){RLIMIT_CORE, 0};
-    child.limits[child.limit_count++] = (struct child_limit){RLIMIT_NOFILE, MAX_FILES};
-    v->child = child_start(v->host->loop, &child, on_child_exit, v);
+    result = vmm_process_start(&v->process, v->host->loop, &spec->place, &child);
     vmm_qemu_args_free(args);
-    return v->child ? 0 : -1;
-}
-
-/* Two ends of a stream; ours is non-blocking. */
-static int make_pair(int *ours, int *theirs)
-{
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return -1;
-    *ours = pair[0];
-    *theirs = pair[1];
-    return fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    return result;
 }
 
 static struct vmm *qemu_spawn(struct vmm_host *h, const struct vmm_spec *spec,
@@ -354,19 +267,17 @@ static struct vmm *qemu_spawn(struct vmm_host *h, const struct vmm_spec *spec,
 {
     struct qmp_events qmp_events = {on_qmp_open, on_qmp_event, on_qmp_close, NULL};
     struct vmm *v = mem_alloc(sizeof(*v));
-    int fds[QEMU_FDS], pipe_fds[2] = {-1, -1}, qmp = -1, ok = 0;
+    int fds[QEMU_FDS], qmp = -1, ok = 0;
     const char *what = "descriptors";
 
     memset(fds, -1, sizeof(fds));
+    vmm_process_init(&v->process, "QEMU", events, release);
     v->host = h;
-    v->events = *events;
     v->kind = spec->kind;
-    v->control = v->state = -1;
-    fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fds[0] < 0 || pipe2(pipe_fds, O_CLOEXEC) != 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) != 0 ||
-        make_pair(&qmp, &fds[QEMU_FD_QMP]) != 0 || make_pair(&v->control, &fds[QEMU_FD_CONTROL]) != 0)
+    v->state = -1;
+    if (vmm_process_pair(&qmp, &fds[QEMU_FD_QMP]) != 0 ||
+        vmm_process_pair(&v->process.control, &fds[QEMU_FD_CONTROL]) != 0)
         goto cleanup;
-    fds[1] = fds[2] = pipe_fds[1];
     fds[QEMU_FD_TAP] = spec->place.tap;
     fds[QEMU_FD_MEMORY] = spec->memory;
     if (open_files(spec, fds, &what) != 0)
@@ -382,21 +293,16 @@ static struct vmm *qemu_spawn(struct vmm_host *h, const struct vmm_spec *spec,
 cleanup:
     if (!ok)
         snprintf(err, errlen, "cannot start QEMU: %.200s: %s", what, strerror(errno));
-    for (int i = 0; i < QEMU_FDS; i++) {
-        if (fds[i] >= 0 && i != 1 && i != 2 && i != QEMU_FD_TAP && i != QEMU_FD_MEMORY)
+    for (int i = QEMU_FD_QMP; i < QEMU_FDS; i++) {
+        if (fds[i] >= 0 && i != QEMU_FD_TAP && i != QEMU_FD_MEMORY)
             close(fds[i]);
     }
-    if (pipe_fds[1] >= 0)
-        close(pipe_fds[1]);
     if (!ok) {
-        if (pipe_fds[0] >= 0)
-            close(pipe_fds[0]);
         if (qmp >= 0)
             close(qmp);
-        release(v);
+        vmm_process_release(v);
         return NULL;
     }
-    vmm_tail_init(&v->tail, h->loop, pipe_fds[0]);
     qmp_events.arg = v;
     v->qmp = qmp_new(h->loop, qmp, &qmp_events);
     return v;
@@ -415,14 +321,14 @@ const struct vmm_ops vmm_qemu = {
     .identify = vmm_qemu_identify,
     .overhead_mb = qemu_overhead_mb,
     .spawn = qemu_spawn,
-    .control = qemu_control,
+    .control = vmm_process_control,
     .boot = qemu_boot,
     .save = qemu_save,
     .load = qemu_load,
     .pause = qemu_pause,
     .resume = qemu_resume,
-    .kill = qemu_kill,
-    .finish = qemu_finish,
-    .pid = qemu_pid,
-    .said = qemu_said,
+    .kill = vmm_process_kill,
+    .finish = vmm_process_finish,
+    .pid = vmm_process_pid,
+    .said = vmm_process_said,
 };

@@ -10,8 +10,9 @@
 #include "../shared/clock.h"
 #include "../shared/log.h"
 #include "../shared/mem.h"
-#include "../shared/random.h"
+#include "../shared/settings.h"
 #include "image.h"
+#include "vmm_process.h"
 #include "vmm_qemu.h"
 
 #define PROGRAM      "qemu-system-x86_64"
@@ -85,8 +86,8 @@ struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, 
     int n = 0;
 
     h->loop = config->loop;
-    if (*config->program)
-        snprintf(h->program, sizeof(h->program), "%s", config->program);
+    if (*config->settings->qemu)
+        snprintf(h->program, sizeof(h->program), "%s", config->settings->qemu);
     else if (child_find_program(PROGRAM, h->program, sizeof(h->program)) != 0) {
         snprintf(err, errlen,
                  "the program " PROGRAM " is missing: install the Debian package qemu-system-x86");
@@ -98,9 +99,9 @@ struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, 
     }
     if (find_version(h, err, errlen) != 0)
         goto fail;
-    if (strcmp(config->accel, "tcg") != 0)
+    if (strcmp(config->settings->vm_accel, "tcg") != 0)
         h->accels[n++] = "kvm";
-    if (strcmp(config->accel, "kvm") != 0)
+    if (strcmp(config->settings->vm_accel, "kvm") != 0)
         h->accels[n++] = "tcg";
     h->tsc_khz = measure_tsc();
     log_debug("qemu", "program=%s version=%s tsc_khz=%ld", h->program, h->version, h->tsc_khz);
@@ -120,26 +121,6 @@ const char *const *vmm_qemu_accels(const struct vmm_host *h)
     return h->accels;
 }
 
-/* The first lines of these names in /proc/cpuinfo: what a guest sees under KVM. */
-static void add_cpu(struct buf *out)
-{
-    static const char *const names[] = {"vendor_id", "cpu family", "model\t", "model name",
-                                        "stepping",  "microcode",  "flags"};
-    static char text[32768];
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
-
-    if (f)
-        fclose(f);
-    text[n] = '\0';
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const char *at = strstr(text, names[i]);
-
-        if (at)
-            buf_addf(out, "host %.*s\n", (int)strcspn(at, "\n"), at);
-    }
-}
-
 void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out)
 {
     /* Everything but descriptors, addresses and the measured clock: a template's own arguments. */
@@ -154,5 +135,5 @@ void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, st
         buf_addf(out, "%s\n", *arg);
     vmm_qemu_args_free(args);
     if (strcmp(m->accel, "kvm") == 0)
-        add_cpu(out);
+        vmm_process_add_cpu(out);
 }

@@ -485,7 +485,8 @@ void microvm_park(struct driver *d, int berth)
 {
     struct microvm_berth *b = &d->berths[berth];
 
-    if (strcmp(d->settings->vm_warm, "paused") != 0 || b->state != MICROVM_UP || !b->vmm || b->paused)
+    if (strcmp(d->settings->vm_warm, "paused") != 0 || b->state != MICROVM_UP || !b->vmm || b->paused ||
+        (d->ops->can_pause && !d->ops->can_pause(d->host)))
         return;
     b->parked = b->paused = 1;
     d->ops->pause(b->vmm);

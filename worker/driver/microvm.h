@@ -182,9 +182,9 @@ void microvm_build_start(struct microvm_snapshot *s);
 void microvm_build_end(struct driver *d); /* blocking; for closing */
 
 /* microvm_open.c */
-struct driver *microvm_open(const struct vmm_ops *ops, const char *program,
-                            const struct driver_config *config, const struct driver_events *events,
-                            char *isolation, unsigned isolation_len, char *err, unsigned errlen);
+struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_config *config,
+                            const struct driver_events *events, char *isolation, unsigned isolation_len,
+                            char *err, unsigned errlen);
 void microvm_close(struct driver *d);
 
 #endif

@@ -62,10 +62,10 @@ static int open_network(struct driver *d, const struct driver_config *c, char *e
     return d->net ? 0 : -1;
 }
 
-static int open_parts(struct driver *d, const char *program, const struct driver_config *c, char *isolation,
-                      unsigned len, char *err, unsigned errlen)
+static int open_parts(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
+                      char *err, unsigned errlen)
 {
-    struct vmm_host_config host = {c->loop, program, c->settings->vm_accel};
+    struct vmm_host_config host = {c->loop, c->settings, c->worker_id};
 
     if (!process_is_privileged()) {
         snprintf(err, errlen, "the %s driver needs root: guests' networks and users are made with its rights",
@@ -75,20 +75,20 @@ static int open_parts(struct driver *d, const char *program, const struct driver
     if (image_load(&d->image, c->settings->image, err, errlen) != 0)
         return -1;
     d->tap = (struct net_tap_config){d->image.gateway, d->image.address, d->image.prefix, d->image.cdp_port};
+    d->lock = host_lock_take_worker(c->worker_id, err, errlen);
+    if (d->lock < 0)
+        return -1;
+    open_cgroups(d, c->worker_id, isolation, len); /* ends what an earlier worker left running */
     d->host = d->ops->open(&host, err, errlen);
     if (!d->host)
         return -1;
     microvm_accel_init(d);
-    d->lock = host_lock_take_worker(c->worker_id, err, errlen);
-    if (d->lock < 0)
-        return -1;
-    open_cgroups(d, c->worker_id, isolation, len);
     return open_network(d, c, err, errlen);
 }
 
-struct driver *microvm_open(const struct vmm_ops *ops, const char *program,
-                            const struct driver_config *config, const struct driver_events *events,
-                            char *isolation, unsigned isolation_len, char *err, unsigned errlen)
+struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_config *config,
+                            const struct driver_events *events, char *isolation, unsigned isolation_len,
+                            char *err, unsigned errlen)
 {
     struct driver *d;
 
@@ -111,7 +111,7 @@ struct driver *microvm_open(const struct vmm_ops *ops, const char *program,
     *isolation = '\0';
     if (child_init_subreaper() != 0)
         log_warn("no_subreaper", "error=%s", strerror(errno));
-    if (open_parts(d, program, config, isolation, isolation_len, err, errlen) != 0) {
+    if (open_parts(d, config, isolation, isolation_len, err, errlen) != 0) {
         microvm_close(d);
         return NULL;
     }

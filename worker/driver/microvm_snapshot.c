@@ -60,6 +60,7 @@ struct microvm_snapshot *microvm_snapshot_of(struct driver *d, const struct prof
     s->driver = d;
     s->machine = m;
     snapshot_init(&s->snapshot, d->settings->state, identity_of(d, &m), m.memory_mb);
+    s->snapshot.by_file = d->ops->maps_file;
     ev_init(&s->timer, on_piece);
     s->timer.data = s;
     d->snapshots[d->snapshot_count++] = s;
@@ -174,6 +175,7 @@ void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why)
     snapshot_discard(s->snapshot.folder);
     snapshot_cleanup(&s->snapshot);
     snapshot_init(&s->snapshot, d->settings->state, identity, s->machine.memory_mb);
+    s->snapshot.by_file = d->ops->maps_file;
     working_set_cleanup(&s->set);
     s->set_known = s->failures = s->restored = 0;
     s->ws_path[0] = '\0';
