@@ -65,7 +65,7 @@ struct driver_ops {
     int start_limit_s; /* a start that takes longer is given up by the caller; 0: a minute */
 };
 
-extern const struct driver_ops driver_process, driver_docker, driver_sim, driver_qemu;
+extern const struct driver_ops driver_process, driver_docker, driver_sim, driver_qemu, driver_firecracker;
 /* By its name; NULL if there is none. */
 const struct driver_ops *driver_find(const char *name);
 

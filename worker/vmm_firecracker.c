@@ -1,0 +1,355 @@
+/* vmm_firecracker.c: see vmm.h: a Firecracker process in its jail, driven over its API, one request at a
+ * time.
+ *
+ * Nothing is polled for: the monitor's socket is announced by inotify. A step is a list of requests; the
+ * first that is refused ends it. */
+#include "vmm_firecracker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../shared/fetch.h"
+#include "../shared/log.h"
+#include "../shared/mem.h"
+#include "guest/protocol.h"
+#include "vsock_link.h"
+
+#define OVERHEAD_MB 64     /* the monitor itself, and the copy of its program in the jail */
+#define CALL_MS     60000  /* a request */
+#define SAVE_MS     180000 /* one that writes the guest's memory */
+#define LISTEN_S    0.002  /* between the socket's making and its listening */
+
+struct vmm {
+    struct vmm_process process;
+    struct vmm_host *host;
+    enum vmm_kind kind;
+    long uid;
+    pid_t pid; /* of the monitor; -1 */
+    struct fc_jail jail;
+    int watch; /* of the jail's run folder; -1 */
+    ev_timer listens;
+    struct vmm *next_waiting;
+    int api; /* the API's socket, found; -1 */
+    struct fetch *fetch;
+    struct fc_request requests[FC_REQUESTS_MAX]; /* of the step under way */
+    int request, request_count;
+    enum vmm_step step;
+    int state; /* a template's file, which is made ours when it is saved; -1 */
+    struct vsock_link *link;
+};
+
+/* ---- requests ---- */
+
+static void forget_requests(struct vmm *v)
+{
+    for (int i = 0; i < v->request_count; i++)
+        fc_request_free(&v->requests[i]);
+    v->request = v->request_count = 0;
+}
+
+static int open_vsock(void *arg)
+{
+    struct vmm *v = arg;
+    int found = fc_jail_find(&v->jail, FC_VSOCK), fd, saved;
+    pid_t pid;
+
+    if (found < 0)
+        return -1;
+    fd = fc_jail_connect(found, v->uid, &pid);
+    saved = errno;
+    close(found);
+    errno = saved;
+    return fd;
+}
+
+static void end_step(struct vmm *v, const char *error)
+{
+    forget_requests(v);
+    if (!error && (v->step == VMM_BOOT || v->step == VMM_LOAD))
+        vsock_link_start(v->link, open_vsock, v);
+    /* Clones' monitors read it, and no one writes it again. */
+    if (!error && v->step == VMM_SAVE &&
+        (fchown(v->state, geteuid(), getegid()) != 0 || fchmod(v->state, 0444) != 0))
+        error = strerror(errno);
+    vmm_process_step(&v->process, v->step, error);
+}
+
+static void send_request(struct vmm *v);
+
+static void on_reply(void *arg, int status, const char *body, size_t len, const char *words)
+{
+    struct vmm *v = arg;
+    char why[FC_WHY_MAX];
+
+    if (status < 200 || status > 299) {
+        fc_describe(v->requests[v->request].path, status, body, len, words, why);
+        end_step(v, why);
+    } else if (++v->request < v->request_count) {
+        send_request(v);
+    } else {
+        end_step(v, NULL);
+    }
+}
+
+static void send_request(struct vmm *v)
+{
+    const struct fc_request *r = &v->requests[v->request];
+    char socket_path[32], url[80];
+    struct fetch_request request = {.method = r->method,
+                                    .url = url,
+                                    .unix_socket = socket_path,
+                                    .json = r->json,
+                                    .timeout_ms = v->step == VMM_SAVE ? SAVE_MS : CALL_MS};
+
+    snprintf(socket_path, sizeof(socket_path), "/proc/self/fd/%d", v->api);
+    snprintf(url, sizeof(url), "http://localhost%s", r->path);
+    fetch_start(v->fetch, &request, on_reply, v);
+}
+
+/* The step whose requests are in place: count of them. */
+static void begin(struct vmm *v, enum vmm_step step, int count)
+{
+    v->step = step;
+    v->request = 0;
+    v->request_count = count;
+    send_request(v);
+}
+
+static void fc_boot(struct vmm *v)
+{
+    begin(v, VMM_BOOT, v->request_count);
+}
+
+static void fc_save(struct vmm *v)
+{
+    begin(v, VMM_SAVE, fc_save_requests(v->requests));
+}
+
+static void fc_load(struct vmm *v)
+{
+    begin(v, VMM_LOAD, fc_load_requests(v->requests));
+}
+
+static void fc_pause(struct vmm *v)
+{
+    begin(v, VMM_PAUSE, fc_state_request(1, v->requests));
+}
+
+static void fc_resume(struct vmm *v)
+{
+    begin(v, VMM_RESUME, fc_state_request(0, v->requests));
+}
+
+/* ---- its socket ---- */
+
+static void stop_waiting(struct vmm *v)
+{
+    struct vmm **at = &v->host->waiting;
+
+    while (*at && *at != v)
+        at = &(*at)->next_waiting;
+    if (*at)
+        *at = v->next_waiting;
+    if (!v->host->waiting)
+        ev_io_stop(v->host->loop, &v->host->told);
+    if (v->watch >= 0)
+        inotify_rm_watch(v->host->inotify, v->watch);
+    v->watch = -1;
+    ev_timer_stop(v->host->loop, &v->listens);
+}
+
+static void look_for_socket(struct vmm *v)
+{
+    char why[120];
+    int found = fc_jail_find(&v->jail, FC_API_SOCKET), fd, error;
+
+    if (found < 0)
+        return; /* something else was made there */
+    fd = fc_jail_connect(found, v->uid, &v->pid);
+    error = errno;
+    if (fd >= 0) {
+        close(fd);
+        v->api = found;
+        stop_waiting(v);
+        vmm_process_step(&v->process, VMM_SPAWN, NULL);
+        return;
+    }
+    close(found);
+    if (error == ECONNREFUSED) {
+        ev_timer_set(&v->listens, LISTEN_S, 0);
+        ev_timer_start(v->host->loop, &v->listens);
+        return;
+    }
+    stop_waiting(v);
+    snprintf(why, sizeof(why), "its API cannot be reached: %s", strerror(error));
+    vmm_process_step(&v->process, VMM_SPAWN, why);
+}
+
+static void on_listens(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop;
+    (void)revents;
+    look_for_socket(w->data);
+}
+
+/* Something was made in a jail's run folder. A lost event (IN_Q_OVERFLOW) says nothing of which: all look. */
+static void on_told(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct vmm_host *h = w->data;
+    char events[4096] __attribute__((aligned(8)));
+    struct vmm *v, *next;
+
+    (void)loop;
+    (void)revents;
+    while (read(h->inotify, events, sizeof(events)) > 0)
+        ;
+    for (v = h->waiting; v; v = next) {
+        next = v->next_waiting;
+        if (!ev_is_active(&v->listens))
+            look_for_socket(v);
+    }
+}
+
+static int wait_for_socket(struct vmm *v)
+{
+    struct vmm_host *h = v->host;
+    char path[640];
+
+    snprintf(path, sizeof(path), "%s/root/run", v->jail.folder);
+    v->watch = inotify_add_watch(h->inotify, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+    if (v->watch < 0)
+        return -1;
+    v->next_waiting = h->waiting;
+    h->waiting = v;
+    if (!ev_is_active(&h->told)) {
+        ev_io_init(&h->told, on_told, h->inotify, EV_READ);
+        h->told.data = h;
+        ev_io_start(h->loop, &h->told);
+    }
+    return 0;
+}
+
+/* ---- start and end ---- */
+
+static void release(struct vmm *v)
+{
+    stop_waiting(v);
+    fetch_free(v->fetch);
+    forget_requests(v);
+    vsock_link_free(v->link);
+    if (v->api >= 0)
+        close(v->api);
+    if (v->state >= 0)
+        close(v->state);
+    fc_jail_remove(&v->jail);
+}
+
+/* A template's, for its user to write. */
+static int make_state(const struct vmm_spec *spec)
+{
+    char path[600];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/" FC_STATE, spec->folder);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0 && fchown(fd, (uid_t)spec->place.uid, (gid_t)spec->place.uid) != 0) {
+        int saved = errno;
+
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+static int start(struct vmm *v, const struct vmm_spec *spec)
+{
+    const char *args[FC_ARGS_MAX];
+    char text[256];
+    struct child_spec child = {
+        .fd_count = 3, .uid = -1, .binds = v->jail.binds, .bind_count = v->jail.bind_count};
+
+    fc_jail_args(&v->jail, v->host, spec, args, text);
+    child.argv = (char *const *)args;
+    return vmm_process_start(&v->process, v->host->loop, &spec->place, &child);
+}
+
+static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, const struct vmm_events *events,
+                            char *err, size_t errlen)
+{
+    struct vmm *v = mem_alloc(sizeof(*v));
+    const char *what = "the snapshot's state";
+    int theirs = -1;
+
+    vmm_process_init(&v->process, "Firecracker", events, release);
+    v->host = h;
+    v->kind = spec->kind;
+    v->uid = spec->place.uid;
+    v->pid = v->watch = v->api = v->state = v->jail.root = -1;
+    ev_init(&v->listens, on_listens);
+    v->listens.data = v;
+    v->fetch = fetch_new(h->loop);
+    if (v->kind == VMM_TEMPLATE) {
+        v->state = make_state(spec);
+        if (v->state < 0)
+            goto fail;
+        v->request_count = fc_boot_requests(spec, v->requests);
+    }
+    what = "its jail";
+    if (fc_jail_make(&v->jail, h, spec) != 0 || wait_for_socket(v) != 0)
+        goto fail;
+    what = "the control port";
+    if (vmm_process_pair(&v->process.control, &theirs) != 0)
+        goto fail;
+    if (fcntl(theirs, F_SETFL, O_NONBLOCK) != 0) {
+        close(theirs);
+        goto fail;
+    }
+    v->link = vsock_link_new(h->loop, theirs, GUEST_VSOCK_PORT);
+    what = "the process";
+    if (start(v, spec) == 0)
+        return v;
+fail:
+    snprintf(err, errlen, "cannot start Firecracker: %s: %s", what, strerror(errno));
+    vmm_process_release(v);
+    return NULL;
+}
+
+static pid_t fc_pid(const struct vmm *v)
+{
+    return v->pid;
+}
+
+static int fc_overhead_mb(const struct vmm_machine *m)
+{
+    (void)m;
+    return OVERHEAD_MB;
+}
+
+const struct vmm_ops vmm_firecracker = {
+    .name = "firecracker",
+    .maps_file = 1,
+    .open = fc_open,
+    .close = fc_close,
+    .accels = fc_accels,
+    .can_pause = fc_can_pause,
+    .identify = fc_identify,
+    .overhead_mb = fc_overhead_mb,
+    .spawn = fc_spawn,
+    .control = vmm_process_control,
+    .boot = fc_boot,
+    .save = fc_save,
+    .load = fc_load,
+    .pause = fc_pause,
+    .resume = fc_resume,
+    .kill = vmm_process_kill,
+    .finish = vmm_process_finish,
+    .pid = fc_pid,
+    .said = vmm_process_said,
+};
