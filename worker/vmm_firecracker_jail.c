@@ -19,9 +19,8 @@
 #include "vmm_firecracker.h"
 
 #define MAX_FILES    "no-file=1024"
-#define CLONE_WRITES "fsize=4194304" /* a clone writes its process number, and has no need to fill the disk  \
-                                      */
-#define DEPTH_MAX 32
+#define CLONE_WRITES "fsize=4194304" /* its process number; it need not fill the disk */
+#define DEPTH_MAX    32
 
 /* ---- removing ---- */
 
