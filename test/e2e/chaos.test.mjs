@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { startStack, waitFor, pause } from './harness.mjs';
 import { allAtRest, reasons } from './crowd.mjs';
+import { random } from './random.mjs';
 
 const SECONDS = Number(process.env.BERTH_CHAOS_SECONDS ?? 60);
 const SEED = Number(process.env.BERTH_CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -32,18 +33,6 @@ const ENV = {
 const LATE_MS = 25000;
 const ENDS_OF_RUNNING = ['released', 'timeout', 'idle', 'disconnected', 'browser_crashed', 'worker_lost', 'drained', 'start_failed'];
 const REFUSALS = new Set(['redis_unavailable', 'no_worker', 'shutting_down', 'queue_timeout', 'start_failed', 'session_lost']);
-
-/** Numbers from 0 to 1 that a seed decides (mulberry32). */
-function random(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = a;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 class Actor {
   constructor(run, name) {

@@ -15,7 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { after, afterEach } from 'node:test';
 import { Redis } from 'ioredis';
 import { Program, pause, waitFor } from './program.mjs';
-import { takeSlot, descendants, leftProcesses, leftThings } from './host.mjs';
+import { takeSlot, descendants, leftProcesses } from './host.mjs';
+import { leftThings } from './inventory.mjs';
 
 export { pause, waitFor };
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -156,7 +157,7 @@ class Api extends Part {
 }
 
 class Worker extends Part {
-  constructor(stack, index, { env, prefix = [], id, program } = {}) {
+  constructor(stack, index, { env, prefix = [], id, program, traces } = {}) {
     super(stack, `worker${index}`);
     this.id = id ?? env?.BERTH_WORKER_ID ?? `e${process.pid}-${++counter}`;
     this.prefix = prefix; // for example ['setpriv', '--reuid', '1000', …]
@@ -165,6 +166,7 @@ class Worker extends Part {
     this.slot = takeSlot();
     this.port = 0;
     this.seen = new Map(); // every descendant ever noticed
+    this.traces = traces; // where else its driver leaves something: leftThings' options
   }
 
   get settings() {
@@ -194,7 +196,7 @@ class Worker extends Part {
 
   async start() {
     this.spawn([...this.prefix, this.file], this.settings);
-    this.port = Number((await this.program.line(LISTENING, 30000))[1]);
+    this.port = Number((await this.program.line(LISTENING, 120000))[1]);
   }
 
   /** Its hash in Redis, or null; with several simulated workers in one process, the first one's. */
@@ -242,7 +244,7 @@ class Worker extends Part {
     let left = [];
     const look = async () => {
       left = leftProcesses(this.slot, this.look());
-      if (things) left.push(...(await leftThings(this.slot, this.id)));
+      if (things) left.push(...(await leftThings(this.slot, this.id, this.traces)));
       return left.length === 0;
     };
     await waitFor(look, { timeout, every: 50 }).catch(() => {});

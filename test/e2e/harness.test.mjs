@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { startStack, waitFor } from './harness.mjs';
-import { descendants, leftProcesses, leftThings, processes, takeSlot } from './host.mjs';
+import { descendants, leftProcesses, processes, takeSlot } from './host.mjs';
+import { leftThings } from './inventory.mjs';
 
 const root = process.getuid() === 0 ? false : 'needs root';
 

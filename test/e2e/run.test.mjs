@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { ROOT, BUILD, waitFor } from './harness.mjs';
 import { Program } from './program.mjs';
-import { takeSlot, descendants, leftProcesses, leftThings } from './host.mjs';
+import { takeSlot, descendants, leftProcesses } from './host.mjs';
+import { leftThings } from './inventory.mjs';
 
 async function freePort() {
   const server = createServer();

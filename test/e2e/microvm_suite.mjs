@@ -1,0 +1,96 @@
+// What every microVM driver has to show beside driver_suite.mjs, over the same file's stack: clones of one snapshot are told apart,
+// a snapshot is built once and used again, one that does not fit is refused, warm clones may be kept paused. Runs after
+// driverSuite, which has killed and started the worker.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startStack } from './harness.mjs';
+
+const CLOCK_OFF = 5000; // a guest that gets little CPU sets its clock late
+
+/** By how much the guest's clock is off, beyond what the asking took. */
+async function clockError(page) {
+  const before = Date.now();
+  const there = await page.evaluate(() => Date.now());
+  return Math.max(before - there, there - Date.now(), 0);
+}
+
+/** state(): the folder that its workers have in BERTH_STATE. misfit(json): the text of snapshot.json for a version of the machine
+ * monitor that this one is not. */
+export function microvmSuite(file, { state, misfit }) {
+  const { driver } = file;
+  const snapshots = () => readdirSync(join(state(), 'snapshots')).filter((name) => !name.startsWith('.'));
+
+  test(`${driver}: two clones of one snapshot share nothing that should be random, and reach nothing that they should not`, file.test, async (t) => {
+    const look = async () => {
+      const session = await file.create(t);
+      const { browser, page } = await file.connect(session);
+      const seen = await page.evaluate(() => ({
+        crypto: Array.from(crypto.getRandomValues(new Uint8Array(32))).join(),
+        math: [Math.random(), Math.random(), Math.random()].join(),
+      }));
+      const error = await clockError(page);
+      assert.ok(error < CLOCK_OFF, `the clock is off by ${error} ms`);
+      const other = await browser.contexts()[0].newPage();
+      seen.math2 = await other.evaluate(() => [Math.random(), Math.random()].join());
+      return { session, browser, page, seen };
+    };
+    await file.warm();
+    const a = await look();
+    const b = await look();
+    for (const name of Object.keys(a.seen)) assert.notEqual(a.seen[name], b.seen[name], name);
+    // What a guest is kept from, although its network has a way out.
+    await a.page.goto(`${file.site.url}/vm`);
+    for (const url of ['http://172.31.255.2:9223/json/version', 'http://169.254.169.254/']) {
+      const answer = await a.page.evaluate((u) => fetch(u, { mode: 'no-cors' }).then(() => 'reached', () => 'refused'), url);
+      assert.equal(answer, 'refused', url);
+    }
+    for (const { browser, session } of [a, b]) {
+      await browser.close();
+      await file.release(session);
+    }
+  });
+
+  test(`${driver}: a worker that starts again uses the snapshot that is there`, file.test, async () => {
+    const { worker } = file;
+    const before = snapshots();
+    assert.equal(before.length, 1);
+    if (file.stack.programs.filter(({ name }) => name === worker.name).length < 2) await worker.restart();
+    await file.warm();
+    assert.deepEqual(snapshots(), before);
+    assert.ok(!worker.log.some((line) => /snapshot_build\b/.test(line)), 'it was built again'); // the log of its last start
+    assert.ok(worker.log.some((line) => /working_set_pages=[1-9]/.test(line)), 'the working set was recorded by the first clone');
+  });
+
+  test(`${driver}: warm clones may be kept paused: the first connection wakes them, with the right time`, file.test, async (t) => {
+    const other = await startStack(t, {
+      wait: false,
+      env: file.api,
+      workers: [{ env: file.workerEnv({ BERTH_VM_WARM: 'paused', BERTH_BERTHS: 1 }), traces: file.traces?.() }],
+    });
+    await other.apis[0].ready(file.budget);
+    await file.warm(1, other.workers[0]);
+    await new Promise((resolve) => setTimeout(resolve, 2 * CLOCK_OFF)); // what is measured is that time passes for a guest that stands still
+    const session = await file.create(null, {}, other);
+    const { browser, page } = await file.connect(session);
+    const error = await clockError(page);
+    assert.ok(error < CLOCK_OFF, `the clock is off by ${error} ms`);
+    await browser.close();
+    await file.release(session, other);
+  });
+
+  test(`${driver}: a snapshot that does not fit is refused, with the reason, and made anew`, file.test, async () => {
+    const { worker } = file;
+    if (worker.running) await worker.term(file.budget);
+    const path = join(state(), 'snapshots', snapshots()[0], 'snapshot.json');
+    const text = readFileSync(path, 'utf8');
+    const other = misfit(text);
+    assert.notEqual(other, text);
+    writeFileSync(path, other);
+    await worker.start();
+    await worker.logged(/snapshot_refused.*/, file.start);
+    await file.warm();
+    assert.equal(JSON.parse(readFileSync(path, 'utf8')).identity, JSON.parse(text).identity);
+  });
+}
