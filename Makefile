@@ -43,7 +43,7 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC)) $(BUILD)/docker_assets.o
 
 .DELETE_ON_ERROR:
-.PHONY: bench-arena all run check unit unit-all lua e2e fuzz lint format install clean setup help \
+.PHONY: bench-arena all run check unit unit-all lua e2e hostile fuzz lint format install clean setup help \
   bench-programs bench-load bench-fleet bench-gateway bench-memory bench-capacity bench bench-cost
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
@@ -148,8 +148,22 @@ TESTS     ?=
 lua: $(BUILD)/scripts.c
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/lua/*.test.mjs)))
 
-e2e: all
+e2e: all hostile
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/e2e/*.test.mjs)))
+
+# What the attack tests put into a berth in the browser's place (static, so that it runs in any), and preload into a worker to take
+# a protection away. Never sanitized: neither is a program of ours.
+HOSTILE     := $(BUILD)/test/hostile
+HOSTILE_SRC := $(filter-out test/hostile/saboteur.c,$(wildcard test/hostile/*.c))
+hostile: $(HOSTILE)/hostile-headless $(HOSTILE)/saboteur.so
+
+$(HOSTILE)/hostile-headless: $(HOSTILE_SRC) test/hostile/hostile.h Makefile
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE -std=c11 -O2 $(WARN) -static -o $@ $(HOSTILE_SRC)
+
+$(HOSTILE)/saboteur.so: test/hostile/saboteur.c Makefile
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE -std=c11 -O2 $(WARN) -shared -fPIC -o $@ $< -ldl -lcjson
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------------------
 # test/fuzz/NAME.c is one libFuzzer target (clang); `links:` as above; test/fuzz/corpus/NAME holds its seeds.

@@ -443,7 +443,15 @@ export function fileScope() {
     if (t.passed === false) scope.passed = false;
   });
   after(async () => {
-    for (const cleanup of cleanups) await cleanup();
+    let failed;
+    for (const cleanup of cleanups) {
+      try {
+        await cleanup();
+      } catch (error) {
+        failed ??= error; // the others still have to run: what they end would keep this process
+      }
+    }
+    if (failed) throw failed;
   });
   return scope;
 }
