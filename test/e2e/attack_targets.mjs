@@ -40,13 +40,15 @@ const listenUnix = (path) =>
     });
   });
 
-/** A network beyond this host: { addresses, holder }. Its addresses are its own process's, so that runs beside each other do not meet. */
+/** A network beyond this host: { name, addresses, visitor }. Its addresses are its own process's, so that runs beside each other do not meet. */
 async function privateNetwork(scope, dir) {
   const name = `attack-${process.pid}`;
   const outer = `atk${process.pid}`;
   const n = 1 + (process.pid % 250);
   const m = 4 * (Math.floor(process.pid / 250) % 63);
   const addresses = [`10.255.${n}.77`, `172.31.${n}.77`, `192.168.${n}.77`, `100.127.${n}.77`, `169.254.${n}.77`, `198.19.${n}.77`];
+  // And one that the world could have: what a berth answers to it is not refused on its way back.
+  const visitor = `198.51.99.${n}`;
   const [near, far] = [`203.0.113.${m + 1}`, `203.0.113.${m + 2}`];
   ip('netns', 'add', name);
   scope.after(() => {
@@ -64,7 +66,7 @@ async function privateNetwork(scope, dir) {
   ip('-n', name, 'link', 'set', 'eth0', 'up');
   ip('-n', name, 'route', 'add', 'default', 'via', near);
   writeFileSync(`/proc/sys/net/ipv4/conf/${outer}/forwarding`, '1');
-  for (const address of addresses) {
+  for (const address of [...addresses, visitor]) {
     ip('-n', name, 'addr', 'add', `${address}/32`, 'dev', 'lo');
     ip('route', 'add', `${address}/32`, 'via', far);
   }
@@ -77,7 +79,7 @@ async function privateNetwork(scope, dir) {
   });
   scope.after(() => server.kill());
   await server.line(/serving/, 60000);
-  return { name, addresses };
+  return { name, addresses, visitor };
 }
 
 export async function startTargets(scope) {
@@ -117,7 +119,7 @@ export async function startTargets(scope) {
 
 /** Connects to a berth from the private network: whether it got there. */
 export function knock(targets, address, port) {
-  const script = `const s = require('net').connect(${port}, '${address}', () => { console.log('reached'); process.exit() });
+  const script = `const s = require('net').connect({ port: ${port}, host: '${address}', localAddress: '${targets.beyond.visitor}' }, () => { console.log('reached'); process.exit() });
     s.on('error', (e) => { console.log(e.code); process.exit() }); setTimeout(() => { console.log('silence'); process.exit() }, 3000)`;
   return execFileSync('ip', ['netns', 'exec', targets.beyond.name, process.execPath, '-e', script], { timeout: 60000 }).toString().trim();
 }

@@ -148,16 +148,19 @@ async function files({ agent, targets, driver }) {
 }
 
 /** Only /tmp and /dev/shm may be written. */
-async function writes({ agent }) {
+async function writes({ agent, driver }) {
   const folders = ['/', '/etc/', '/usr/', '/usr/local/', '/usr/bin/', '/var/', '/run/', '/dev/', '/home/', '/opt/', '/proc/'];
-  const knobs = ['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/sysrq-trigger', '/proc/sys/user/max_user_namespaces', '/dev/ptmx'];
+  const knobs = ['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/sysrq-trigger', '/proc/sys/user/max_user_namespaces', '/etc/hosts', '/etc/resolv.conf'];
+  if (driver === 'process') knobs.push('/dev/ptmx'); // an engine gives each container a terminal's devices
   const lines = await agent.order('write', ...folders, ...knobs);
   const found = refused(lines, folders.length + knobs.length);
   for (const line of await agent.order('mounts')) {
     const [, where, options, type] = line.startsWith('mount ') ? line.split(' ') : [];
-    // What the kernel itself shows, and single devices, are judged by the attempts above.
-    if (where && options.split(',').includes('rw') && !/^\/(tmp|dev\/shm)$/.test(where) && !/^(proc|devtmpfs|devpts|mqueue)$/.test(type)) {
-      if (!/^\/dev\/\w+$/.test(where)) found.push(`${where} (${type}) is mounted writable`);
+    // What the kernel itself shows, and an engine's own empty file systems, are judged by the attempts above.
+    const given = driver === 'docker' ? /^(proc|tmpfs|devpts|mqueue|sysfs|cgroup2?)$/ : /^(proc|devtmpfs|devpts|mqueue)$/;
+    if (where && options.split(',').includes('rw') && !/^\/(tmp|dev\/shm)$/.test(where) && !given.test(type)) {
+      // The engine's files for a container are root's, and single devices are no places.
+      if (!/^\/dev\/\w+$|^\/etc\/(hosts|hostname|resolv.conf)$/.test(where)) found.push(`${where} (${type}) is mounted writable`);
     }
   }
   return found;
