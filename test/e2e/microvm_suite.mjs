@@ -7,13 +7,28 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startStack } from './harness.mjs';
 
-const CLOCK_OFF = 5000; // a guest that gets little CPU sets its clock late
+const CLOCK_OFF = 10000; // a guest that gets little CPU sets its clock late
 
 /** By how much the guest's clock is off, beyond what the asking took. */
 async function clockError(page) {
   const before = Date.now();
   const there = await page.evaluate(() => Date.now());
   return Math.max(before - there, there - Date.now(), 0);
+}
+
+/** What a page's script finds that should be its alone. */
+function draw(page) {
+  return page.evaluate(() => ({
+    values: Array.from(crypto.getRandomValues(new Uint8Array(32))).join(),
+    uuid: crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()), // no randomUUID where the context is not secure; the same generator
+    math: [Math.random(), Math.random(), Math.random()].join(),
+  }));
+}
+
+/** The text of a file of the guest, read by a navigation. */
+async function guestFile(page, path) {
+  await page.goto(`file://${path}`);
+  return page.evaluate(() => document.body.innerText.trim());
 }
 
 /** state(): the folder that its workers have in BERTH_STATE. misfit(json): the text of snapshot.json for a version of the machine
@@ -26,22 +41,30 @@ export function microvmSuite(file, { state, misfit }) {
     const look = async () => {
       const session = await file.create(t);
       const { browser, page } = await file.connect(session);
-      const seen = await page.evaluate(() => ({
-        crypto: Array.from(crypto.getRandomValues(new Uint8Array(32))).join(),
-        math: [Math.random(), Math.random(), Math.random()].join(),
-      }));
+      assert.equal(browser.contexts()[0].pages().length, 1, 'the page of the snapshot is gone');
+      const seen = { first: await draw(page) };
       const error = await clockError(page);
       assert.ok(error < CLOCK_OFF, `the clock is off by ${error} ms`);
       const other = await browser.contexts()[0].newPage();
-      seen.math2 = await other.evaluate(() => [Math.random(), Math.random()].join());
+      other.setDefaultTimeout(file.budget);
+      other.setDefaultNavigationTimeout(file.budget);
+      seen.newPage = await draw(other);
+      seen.ids = { machine: await guestFile(other, '/etc/machine-id'), boot: await guestFile(other, '/proc/sys/kernel/random/boot_id') };
+      seen.newPageNavigated = await draw(other);
+      await page.goto(`${file.site.url}/vm`);
+      seen.navigated = await draw(page);
       return { session, browser, page, seen };
     };
     await file.warm();
     const a = await look();
     const b = await look();
-    for (const name of Object.keys(a.seen)) assert.notEqual(a.seen[name], b.seen[name], name);
+    for (const [where, drawn] of Object.entries(a.seen)) {
+      for (const [what, value] of Object.entries(drawn)) {
+        assert.ok(value, `${where} has no ${what}`);
+        assert.notEqual(value, b.seen[where][what], `${what} of ${where}`);
+      }
+    }
     // What a guest is kept from, although its network has a way out.
-    await a.page.goto(`${file.site.url}/vm`);
     for (const url of ['http://172.31.255.2:9223/json/version', 'http://169.254.169.254/']) {
       const answer = await a.page.evaluate((u) => fetch(u, { mode: 'no-cors' }).then(() => 'reached', () => 'refused'), url);
       assert.equal(answer, 'refused', url);
@@ -71,7 +94,7 @@ export function microvmSuite(file, { state, misfit }) {
     });
     await other.apis[0].ready(file.budget);
     await file.warm(1, other.workers[0]);
-    await new Promise((resolve) => setTimeout(resolve, 2 * CLOCK_OFF)); // what is measured is that time passes for a guest that stands still
+    await new Promise((resolve) => setTimeout(resolve, 1.2 * CLOCK_OFF)); // what is measured is that time passes for a guest that stands still
     const session = await file.create(null, {}, other);
     const { browser, page } = await file.connect(session);
     const error = await clockError(page);

@@ -24,15 +24,17 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "flags.h"
 
 #define BROWSER   "/usr/lib/chromium/chromium-headless-shell"
 #define LISTENING "DevTools listening on ws://127.0.0.1:"
-#define FLAGS_MAX 128
 
-static const char *const flags[] = {
+static const char *const own_flags[] = {
     BROWSER,
     "--remote-debugging-port=9222",
     "--user-data-dir=/home/browser/profile",
+    /* A renderer that waits for its page would be the same in all clones of a snapshot (guard.h). */
+    "--disable-features=SpareRendererForSitePerProcess",
 #define BROWSER_FLAG(flag) flag,
 #include "../browser_flags.def"
 #undef BROWSER_FLAG
@@ -80,20 +82,22 @@ _Noreturn static void become_browser(int output, char *const *argv)
 
 int browser_start(struct browser *b, char *const *more)
 {
-    char *argv[FLAGS_MAX];
-    size_t n = sizeof(flags) / sizeof(flags[0]);
-    int ends[2];
+    struct flags f = {0};
+    int ends[2], result = 0;
 
-    memcpy(argv, flags, sizeof(flags));
-    while (*more && n < FLAGS_MAX - 2)
-        argv[n++] = *more++;
-    argv[n++] = (char *)"about:blank";
-    argv[n] = NULL;
+    for (size_t i = 0; i < sizeof(own_flags) / sizeof(own_flags[0]); i++)
+        result |= flags_add(&f, own_flags[i]);
+    while (*more)
+        result |= flags_add(&f, *more++);
+    if (result != 0 || flags_end(&f, "about:blank") != 0) {
+        errno = E2BIG;
+        return -1;
+    }
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
     b->pid = fork();
     if (b->pid == 0)
-        become_browser(ends[1], argv);
+        become_browser(ends[1], (char *const *)f.argv);
     close(ends[1]);
     b->output = ends[0];
     fcntl(b->output, F_SETFL, O_NONBLOCK);

@@ -13,14 +13,20 @@
 #include <unistd.h>
 
 #include "../warmup_page.h"
+#include "guard.h"
+#include "processes.h"
 
 #define ID_MAX      64
 #define MESSAGE_MAX 65536
 #define LIMIT_S     120 /* the first answer of a cold browser without hardware help */
+#define KILL_MS     30000
+#define LOOK_US     2000 /* between two questions whether the browser has noticed a death */
+#define LOOKS_MAX   15000
 
 struct cdp {
     int fd, id;
     char session[ID_MAX], loaded[ID_MAX]; /* loaded: loader of the document that has loaded last */
+    char gone[ID_MAX];                    /* the target that was destroyed last */
     const char *doing;
     char message[MESSAGE_MAX + 1];
 };
@@ -152,6 +158,8 @@ static int next_message(struct cdp *c)
         return -1;
     if (strstr(c->message, "\"method\":\"Page.lifecycleEvent\"") && strstr(c->message, "\"name\":\"load\""))
         return find_string(c->message, "loaderId", c->loaded);
+    if (strstr(c->message, "\"method\":\"Target.targetDestroyed\""))
+        return find_string(c->message, "targetId", c->gone);
     return 0;
 }
 
@@ -262,14 +270,73 @@ static int warm(struct cdp *c)
     return call(c, "Page.resetNavigationHistory", "{}");
 }
 
+/* ---- a page that no snapshot has seen ---- */
+
+static int failed(struct cdp *c, const char *what)
+{
+    c->doing = what;
+    snprintf(c->message, sizeof(c->message), "%s", strerror(errno));
+    return -1;
+}
+
+/* Until the browser itself knows that these renderers are dead: it would put a page into one otherwise. */
+static int forget_renderers(struct cdp *c, const struct guard *g)
+{
+    static const char id[] = "\"id\":";
+
+    for (int i = 0, known = 1; known; i++) {
+        if (i > 0)
+            usleep(LOOK_US);
+        if (i == LOOKS_MAX || call(c, "SystemInfo.getProcessInfo", "{}") != 0)
+            return -1;
+        known = 0;
+        /* From behind the answer's own id. */
+        for (const char *at = strstr(c->message + 2, id); at; at = strstr(at + 1, id))
+            known |= guard_has(g, (pid_t)atoi(at + strlen(id)));
+    }
+    return 0;
+}
+
+/* A page in place of the one that is there; fresh gets its target. All renderers are dead by now, so its is
+ * new; that it is there is known when it has run a script. */
+static int replace_page(struct cdp *c, char fresh[ID_MAX])
+{
+    char params[128], old[ID_MAX], session[ID_MAX];
+
+    if (find_page(c, old) != 0 || call(c, "Target.setDiscoverTargets", "{\"discover\":true}") != 0 ||
+        call(c, "Target.createTarget", "{\"url\":\"about:blank\"}") != 0 ||
+        find_string(c->message, "targetId", fresh) != 0)
+        return -1;
+    snprintf(params, sizeof(params), "{\"targetId\":\"%s\"}", old);
+    if (call(c, "Target.closeTarget", params) != 0)
+        return -1;
+    while (strcmp(c->gone, old) != 0) /* a client must not meet it */
+        if (next_message(c) != 0)
+            return -1;
+    snprintf(params, sizeof(params), "{\"targetId\":\"%s\",\"flatten\":true}", fresh);
+    if (call(c, "Target.attachToTarget", params) != 0 || find_string(c->message, "sessionId", session) != 0)
+        return -1;
+    strcpy(c->session, session);
+    return call(c, "Runtime.evaluate", "{\"expression\":\"1\"}");
+}
+
 static int renew(struct cdp *c)
 {
-    char params[128], target[ID_MAX];
+    struct guard then, now;
+    char fresh[ID_MAX];
 
-    if (find_page(c, target) != 0 || call(c, "Target.createTarget", "{\"url\":\"about:blank\"}") != 0)
+    if (guard_look(PROCESSES_PROC, &then) != 0)
+        return failed(c, "looking for renderers");
+    if (guard_kill(PROCESSES_PROC, &then, KILL_MS) != 0)
+        return failed(c, "ending renderers");
+    if (forget_renderers(c, &then) != 0 || replace_page(c, fresh) != 0)
         return -1;
-    snprintf(params, sizeof(params), "{\"targetId\":\"%s\"}", target);
-    return call(c, "Target.closeTarget", params);
+    if (guard_look(PROCESSES_PROC, &now) != 0)
+        return failed(c, "looking for the new renderer");
+    if (now.count > 0 && guard_left(&then, &now) == 0)
+        return 0;
+    errno = EBUSY;
+    return failed(c, now.count > 0 ? "a renderer outlived its end" : "the new page has no renderer");
 }
 
 static int with_browser(const char *path, int (*work)(struct cdp *c), char *why, unsigned long size)

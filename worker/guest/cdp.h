@@ -11,7 +11,8 @@
 /* Renders a page in the about:blank that is there and goes back, as the worker's warm-up does
  * (worker/warmup.c says why so). Leaves no connection. */
 int cdp_warm(const char *path, char *why, unsigned long size);
-/* A new page takes the place of the one that is there, and a new renderer with it. */
+/* A new page takes the place of the one that is there, in a renderer that has just been started: every
+ * renderer that was there is killed before (guard.h), and that none is left and a new one runs is checked. */
 int cdp_renew(const char *path, char *why, unsigned long size);
 /* Whether it answers HTTP. */
 int cdp_alive(char *why, unsigned long size);

@@ -20,8 +20,10 @@
 #include "browser.h"
 #include "cdp.h"
 #include "control.h"
+#include "guard.h"
 #include "identity.h"
 #include "net.h"
+#include "processes.h"
 #include "relay.h"
 
 #define BROWSER_UP_MS 150000 /* a busy host without hardware help */
@@ -268,6 +270,21 @@ static void boot(void)
     control_say(&control, GUEST_BOOTED " protocol=%d%s", GUEST_PROTOCOL, steps.text);
 }
 
+/* One page, one renderer: a clone that keeps it has no other out of the snapshot. 0, or -1 with why. */
+static int one_renderer(char *why, size_t size)
+{
+    struct guard g;
+
+    if (guard_look(PROCESSES_PROC, &g) == 0 && g.count == 1)
+        return 0;
+    if (cdp_renew(browser.path, why, size) != 0)
+        return -1;
+    if (guard_look(PROCESSES_PROC, &g) == 0 && g.count == 1)
+        return 0;
+    snprintf(why, size, "%d renderers for one page", g.count);
+    return -1;
+}
+
 static void settle(char *const *flags)
 {
     char why[GUEST_WHY_MAX];
@@ -285,6 +302,10 @@ static void settle(char *const *flags)
         return;
     }
     step("warm");
+    if (one_renderer(why, sizeof(why)) != 0) {
+        lost(GUEST_BROWSER_GONE, why);
+        return;
+    }
     output.fd = browser.output;
     output.on_event = on_output_event;
     if (loop_watch(&loop, &output, EPOLLIN | EPOLLET) != 0)
