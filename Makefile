@@ -43,7 +43,7 @@ API_OBJ    := $(call objs,$(API_SRC)) $(BUILD)/api_assets.o
 WORKER_OBJ := $(call objs,$(WORKER_SRC)) $(BUILD)/docker_assets.o
 
 .DELETE_ON_ERROR:
-.PHONY: bench-arena all run check unit unit-all lua e2e hostile fuzz lint format install clean setup help \
+.PHONY: bench-arena all run check unit unit-all lua e2e fake-firecracker hostile fuzz lint format install clean setup help \
   bench-programs bench-load bench-fleet bench-gateway bench-memory bench-capacity bench bench-cost
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
@@ -148,7 +148,24 @@ TESTS     ?=
 lua: $(BUILD)/scripts.c
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/lua/*.test.mjs)))
 
-e2e: all hostile
+# The fake Firecracker and its jailer run in a jail without libraries: static, so never with a sanitizer.
+FAKE     := $(BUILD)/test/fake
+FAKE_SRC := $(filter-out %/jailer.c,$(wildcard test/support/firecracker/*.c)) worker/guest/protocol.c
+JAIL_SRC := $(addprefix test/support/firecracker/,jailer.c jail_cgroup.c args.c faults.c loop.c net.c text.c)
+
+fake-firecracker: $(FAKE)/firecracker $(FAKE)/jailer
+
+$(FAKE)/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(filter-out $(SAN),$(CFLAGS)) -c -o $@ $<
+
+$(FAKE)/firecracker: $(FAKE_SRC:%.c=$(FAKE)/%.o)
+$(FAKE)/jailer: $(JAIL_SRC:%.c=$(FAKE)/%.o)
+$(FAKE)/firecracker $(FAKE)/jailer:
+	$(call say,LD,$@)
+	$(Q)$(CC) -static -pthread -o $@ $^
+
+e2e: all fake-firecracker hostile
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/e2e/*.test.mjs)))
 
 # What the attack tests put into a berth in the browser's place (static, so that it runs in any), and preload into a worker to take
