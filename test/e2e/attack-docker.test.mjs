@@ -1,8 +1,7 @@
 // The attack suite over the docker driver.
 import { startEngine } from './engine.mjs';
+import { attackSuite } from './attack.mjs';
 
 const engine = await startEngine();
-process.env.BERTH_E2E_DRIVER = 'docker';
-if (engine.reason) process.env.BERTH_E2E_SKIP = engine.reason;
-else process.env.BERTH_DOCKER_SOCKET = engine.socket;
-await import('./attack.test.mjs');
+
+attackSuite({ driver: 'docker', skip: engine.reason, env: engine.env });
