@@ -14,6 +14,7 @@ const mutations = [
   // the jail's command line
   { name: 'the system call filter', sabotage: 'argv --seccomp => --sync-fd', check: 'privileges', lean: true },
   { name: 'an IPC namespace', sabotage: 'argv --unshare-ipc => ', check: 'memories', lean: true },
+  { name: 'PID namespaces (both)', sabotage: 'argv --unshare-pid => \nclone 0x20000000', check: 'seen', lean: true },
   { name: 'a cgroup namespace', sabotage: 'argv --unshare-cgroup-try => ', check: 'names' },
   { name: 'a host name of its own', sabotage: 'argv --unshare-uts => \nargv --hostname berth => ', check: 'names' },
   { name: 'a size for /dev/shm', sabotage: `argv --size ${LIMITS.shmMb * MB} => `, check: 'fillShm', lean: true },

@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startStack, fileScope, BUILD } from './harness.mjs';
-import { Agent, CHECKS, LIMITS } from './hostile.mjs';
-import { startTargets } from './attack_targets.mjs';
+import { Agent, LIMITS, look } from './hostile.mjs';
+import { startTargets, INSIDE_PORT } from './attack_targets.mjs';
 
 const SABOTEUR = join(BUILD, 'test/hostile/saboteur.so');
 const whole = process.env.BERTH_MUTATIONS === 'all';
@@ -36,15 +36,14 @@ export function mutationSuite({ driver, skip, mutations, prepare }) {
     const preload = { LD_PRELOAD: SABOTEUR, HOSTILE_SABOTAGE: sabotage, HOSTILE_SABOTAGE_LOG: log };
     const berths = victim ? 2 : 1;
     const before = stack.workers.length;
-    const added = stack.addWorker({ env: { ...env, BERTH_BERTHS: berths, BERTH_WARM: berths, ...(sabotage && preload) } });
+    const added = stack.addWorker({ env: { ...env, BERTH_BERTHS: berths, BERTH_WARM: berths, ...preload } });
     const worker = stack.workers[before];
     try {
       await added;
-      const agent = await Agent.find(worker, 0);
-      if (victim) await (await Agent.find(worker, 1)).order('listen', 8080);
-      const context = { agent, targets, worker, driver, stack, victim: victim ? 1 : undefined };
+      if (victim) await (await Agent.find(worker, 1)).order('listen', INSIDE_PORT);
+      const renew = async () => ({ agent: await Agent.find(worker, 0), targets, worker, driver, stack, victim: victim ? 1 : undefined });
       const found = {};
-      for (const name of checks) found[name] = await CHECKS[name](context);
+      for (const name of checks) found[name] = await look(name, renew);
       const followed = new Set(readFileSync(log, 'utf8').trim().split('\n'));
       return { found, followed };
     } finally {

@@ -38,6 +38,11 @@ const inBerth = (worker, berth) => {
   return [...processes().values()].filter(({ pid }) => wanted && inode(`/proc/${pid}/ns/net`) === wanted);
 };
 
+const GONE = 'the agent is gone';
+
+/** A browser whose own limits were used up may end, and its berth with it: then nothing was found out. */
+export class AgentGone extends Error {}
+
 export class Agent {
   #next = 1;
 
@@ -64,7 +69,7 @@ export class Agent {
     return `/proc/${this.pid}/root/${FOLDER}/${name}`;
   }
 
-  /** Lines of the attack's answer; ['the agent is gone'] if it did not survive it. */
+  /** Lines of the attack's answer; [GONE] if it did not survive it. */
   async order(...words) {
     const number = this.#next++;
     try {
@@ -73,13 +78,13 @@ export class Agent {
       writeSync(fd, `${number} ${words.join(' ')}\n`);
       closeSync(fd);
     } catch (error) {
-      if (!this.alive) return ['the agent is gone'];
+      if (!this.alive) return [GONE];
       throw error;
     }
     return waitFor(
       () => {
         if (existsSync(this.#file(number))) return readFileSync(this.#file(number), 'latin1').split('\n').filter(Boolean);
-        return !this.alive && ['the agent is gone'];
+        return !this.alive && [GONE];
       },
       { timeout: BUDGET, what: `the answer to ${words.join(' ').slice(0, 80)}` },
     );
@@ -88,6 +93,7 @@ export class Agent {
   /** The number after a word at the start of a line. */
   async number(word, ...words) {
     const lines = await this.order(...words);
+    if (lines[0] === GONE) throw new AgentGone();
     const line = lines.find((l) => l.startsWith(`${word} `));
     return line ? Number(line.split(' ')[1]) : NaN;
   }
@@ -267,3 +273,14 @@ async function cpu({ agent }) {
 export const CHECKS = { reach, entered, unix, files, writes, names, memories, seen, syscalls, filtered, privileges, namespaces, forks, memory, fillTmp, fillShm, descriptors, cpu };
 
 export const processesIn = inBerth;
+
+/** A check's problems. renew(): a context for another attempt, where the agent ended before it could say anything. */
+export async function look(name, renew, attempts = 4) {
+  for (;;) {
+    try {
+      return await CHECKS[name](await renew());
+    } catch (error) {
+      if (!(error instanceof AgentGone) || --attempts === 0) throw error;
+    }
+  }
+}

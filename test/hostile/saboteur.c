@@ -9,6 +9,7 @@
  * - filter NUMBER: this system call's place in a seccomp filter matches nothing
  * - file NAME: writing to a file whose path ends so is skipped
  * - prctl NUMBER, rlimit NUMBER, syscall NUMBER (made by syscall()): skipped
+ * - clone FLAG: a flag (a number) that clone3 does not get
  * - member NAME, member NAME => JSON: of a JSON object, left out or with this value
  * - item TEXT: of a JSON array, left out
  *
@@ -297,15 +298,22 @@ int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
 long syscall(long number, ...)
 {
     long (*call)(long, ...) = real("syscall");
-    long a[6];
+    const struct instruction *i;
     va_list ap;
+    long a[6];
+    int at = 0;
 
     va_start(ap, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(ap, long);
+    for (int k = 0; k < 6; k++)
+        a[k] = va_arg(ap, long);
     va_end(ap);
     if (has_number("syscall", number))
         return 0;
+    /* The flags come first in what it is given. */
+    while (number == SYS_clone3 && (i = next("clone", &at))) {
+        *(unsigned long long *)a[0] &= ~strtoull(i->from, NULL, 0);
+        followed(i);
+    }
     return call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
