@@ -198,27 +198,57 @@ static void add_elements(struct buf *out, const char *verb, const struct egress_
                  dotted(b->host, host));
 }
 
+uint32_t egress_mark(const struct egress_berth *b)
+{
+    return ntohl(b->self.s_addr);
+}
+
+/* Marks, and the count of connections, as far as the table has them. */
+static void add_tracking(struct buf *out, const struct egress_table *t)
+{
+    if (t->marks) {
+        buf_adds(out, "  map marks { type ifname : mark; elements = {");
+        for (int i = 0; i < t->berth_count; i++)
+            buf_addf(out, "%s \"%s\" : 0x%08x", i ? "," : "", t->berths[i].ifname,
+                     (unsigned)egress_mark(&t->berths[i]));
+        buf_addf(
+            out,
+            " } }\n  chain mark_berth {\n    type filter hook prerouting priority mangle; policy accept;\n"
+            "    iifname \"%s\" ct state new ct mark set iifname map @marks\n  }\n",
+            t->if_pattern);
+    }
+    if (t->connections)
+        buf_adds(out, "  set " EGRESS_COUNTS " { type ifname; flags dynamic; }\n");
+    buf_adds(out, "  chain connections {\n");
+    if (t->connections)
+        buf_addf(out, "    ct state new add @" EGRESS_COUNTS " { iifname ct count over %d } goto refuse\n",
+                 t->connections);
+    buf_adds(out, "  }\n");
+}
+
 static void add_chains(struct buf *out, const struct egress_table *t)
 {
     const char *pattern = t->if_pattern;
 
+    buf_adds(out, "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    reject with icmpx "
+                  "admin-prohibited\n  }\n"
+                  "  chain check_source {\n    meta nfproto != ipv4 drop\n    iifname . ip saddr != @sources "
+                  "drop\n  }\n");
+    add_tracking(out, t);
     buf_addf(out,
-             "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    reject with icmpx "
-             "admin-prohibited\n  }\n"
-             "  chain check_source {\n    meta nfproto != ipv4 drop\n    iifname . ip saddr != @sources "
-             "drop\n  }\n"
              "  chain forward {\n    type filter hook forward priority filter - 10; policy accept;\n"
              "    iifname \"%s\" jump from_berth\n    oifname \"%s\" jump to_berth\n  }\n",
              pattern, pattern);
     buf_adds(out, "  chain from_berth {\n    jump check_source\n    ip daddr ");
     add_net(out, &t->net);
     buf_adds(out, " goto refuse\n    oifname \"" EGRESS_IF_PREFIX "*\" goto refuse\n"
-                  "    iifname vmap @forward_of\n    drop\n  }\n"
+                  "    jump connections\n    iifname vmap @forward_of\n    drop\n  }\n"
                   "  chain to_berth {\n    ct state established,related accept\n    drop\n  }\n");
     buf_addf(out,
              "  chain input {\n    type filter hook input priority filter - 10; policy accept;\n"
              "    iifname \"%s\" jump input_berth\n  }\n"
-             "  chain input_berth {\n    jump check_source\n    iifname vmap @input_of\n    drop\n  }\n"
+             "  chain input_berth {\n    jump check_source\n    jump connections\n    iifname vmap "
+             "@input_of\n    drop\n  }\n"
              "  chain prerouting {\n    type nat hook prerouting priority dstnat - 10; policy accept;\n"
              "    iifname . ip daddr @hosts meta l4proto tcp dnat ip to 127.0.0.1\n  }\n"
              "  chain postrouting {\n    type nat hook postrouting priority srcnat - 10; policy accept;\n"

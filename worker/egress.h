@@ -2,7 +2,8 @@
  *
  * Everything public over IPv4 is open; private, special and multicast ranges, the host itself, other berths
  * and IPv6 are not. A policy opens more: IPv4 networks, and "host" (the worker's own host as
- * host.berth.internal). This module only parses and writes text: net_pool.c runs nft. */
+ * host.berth.internal). How many connections a berth may have is limited too. This module only parses and
+ * writes text: net_pool.c runs nft. */
 #ifndef BERTH_EGRESS_H
 #define BERTH_EGRESS_H
 #include <netinet/in.h>
@@ -50,7 +51,13 @@ struct egress_table {
     int policy_count;
     struct egress_berth *berths;
     int berth_count;
+    int connections; /* that a berth may have at once; 0: no limit */
+    int marks;       /* 1: a berth's connections are marked (egress_mark) */
 };
+
+#define EGRESS_COUNTS "counts" /* the set in the table that has each interface's connections */
+/* The mark of a berth's connections in the host's connection tracking: no other berth of the host has it. */
+uint32_t egress_mark(const struct egress_berth *b);
 
 #define EGRESS_IF_PREFIX "bth" /* every worker's interfaces begin with this */
 

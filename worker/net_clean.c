@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@
 #include "egress.h"
 #include "host_lock.h"
 #include "net_if.h"
+#include "net_space.h"
 
-#define NETNS_DIR    "/run/netns"
 #define FORWARD_NOTE "/run/berth-forwarding" /* interfaces, one a line */
 #define UPLINKS_MAX  32
 #define LIMIT_MS     60000
@@ -37,13 +38,16 @@ void net_clean_names(const char *worker_id, char table[96], char if_pattern[16])
     snprintf(if_pattern, 16, EGRESS_IF_PREFIX "%.*s-*", HASH_CHARS, hash);
 }
 
-/* `program -batch -force -` (ip) or `program -f -` (nft) with this input. */
-static int run(const char *program, int is_ip, const struct buf *input, struct buf *output)
+void net_clean_space_name(const char *worker_id, int berth, char name[96])
 {
-    char *ip_argv[] = {(char *)program, (char *)"-force", (char *)"-batch", (char *)"-", NULL};
-    char *nft_argv[] = {(char *)program, (char *)"-f", (char *)"-", NULL};
+    snprintf(name, 96, "berth-%.64s-%d", worker_id, berth);
+}
 
-    return child_run(is_ip ? ip_argv : nft_argv, input->data, output, LIMIT_MS);
+static int run_nft(const char *nft, const struct buf *input, struct buf *output)
+{
+    char *argv[] = {(char *)nft, (char *)"-f", (char *)"-", NULL};
+
+    return child_run(argv, input->data, output, LIMIT_MS);
 }
 
 /* ---- the host's firewall ---- */
@@ -68,7 +72,7 @@ void net_clean_open_firewall(const char *nft, const char *if_pattern)
                 buf_addf(&rules, "insert rule ip filter %s oifname \"%s\" counter accept\n", chain,
                          if_pattern);
             text.len = 0;
-            if (run(nft, 0, &rules, &text) == 0)
+            if (run_nft(nft, &rules, &text) == 0)
                 log_info("firewall_opened", "chain=%s interfaces=%s", chain, if_pattern);
             else
                 log_warn("firewall_closed", "chain=%s interfaces=%s", chain, if_pattern);
@@ -94,7 +98,7 @@ static void close_firewall(const char *nft, const char *if_pattern)
             }
         }
         if (rules.len)
-            run(nft, 0, &rules, NULL);
+            run_nft(nft, &rules, NULL);
         buf_cleanup(&text);
         buf_cleanup(&rules);
     }
@@ -119,56 +123,53 @@ static long parse_namespace(const char *name, char id[65])
     return n;
 }
 
-static void add_links(struct buf *batch, const char *if_pattern)
+/* Both: the names are taken first, since removing changes what is being listed. */
+static void remove_links(const char *if_pattern)
 {
-    DIR *d = opendir("/sys/class/net");
-    struct dirent *e;
+    struct if_nameindex *list = if_nameindex();
 
-    while (d && (e = readdir(d))) {
-        if (strncmp(e->d_name, if_pattern, strlen(if_pattern) - 1) == 0)
-            buf_addf(batch, "link del %s\n", e->d_name);
+    for (struct if_nameindex *i = list; i && i->if_name; i++) {
+        if (strncmp(i->if_name, if_pattern, strlen(if_pattern) - 1) == 0 &&
+            net_space_unlink(i->if_name) != 0 && errno != ENODEV)
+            log_warn("link_not_removed", "interface=%s error=%s", i->if_name, strerror(errno));
     }
-    if (d)
-        closedir(d);
+    if (list)
+        if_freenameindex(list);
 }
 
-static void add_namespaces(struct buf *batch, const char *worker_id)
+static void remove_spaces(const char *worker_id)
 {
-    DIR *d = opendir(NETNS_DIR);
-    struct dirent *e;
+    struct dirent **list = NULL;
+    int count = scandir(NET_SPACE_DIR, &list, NULL, NULL);
     char id[65];
 
-    while (d && (e = readdir(d))) {
-        if (parse_namespace(e->d_name, id) >= 0 && strcmp(id, worker_id) == 0)
-            buf_addf(batch, "netns del %s\n", e->d_name);
+    for (int i = 0; i < count; i++) {
+        if (parse_namespace(list[i]->d_name, id) >= 0 && strcmp(id, worker_id) == 0 &&
+            net_space_remove(list[i]->d_name) != 0)
+            log_warn("namespace_not_removed", "name=%s error=%s", list[i]->d_name, strerror(errno));
+        free(list[i]);
     }
-    if (d)
-        closedir(d);
+    free(list);
 }
 
-void net_clean_worker(const char *ip, const char *nft, const char *worker_id)
+void net_clean_worker(const char *nft, const char *worker_id)
 {
     char table[96], pattern[16];
-    struct buf batch = {0}, output = {0};
+    struct buf rules = {0}, output = {0};
 
     net_clean_names(worker_id, table, pattern);
-    add_links(&batch, pattern);
-    add_namespaces(&batch, worker_id);
-    if (batch.len && run(ip, 1, &batch, &output) != 0)
-        log_warn("network_not_removed", "worker=%s output=%s", worker_id,
-                 output.data ? output.data : strerror(errno));
+    remove_links(pattern);
     close_firewall(nft, pattern);
-    batch.len = 0;
-    output.len = 0;
-    egress_rules_delete(&batch, table);
-    if (run(nft, 0, &batch, &output) != 0)
+    egress_rules_delete(&rules, table);
+    if (run_nft(nft, &rules, &output) != 0)
         log_warn("nft_table_not_removed", "table=%s output=%s", table,
                  output.data ? output.data : strerror(errno));
-    buf_cleanup(&batch);
+    remove_spaces(worker_id);
+    buf_cleanup(&rules);
     buf_cleanup(&output);
 }
 
-static void clean_if_dead(const char *ip, const char *nft, const char *id)
+static void clean_if_dead(const char *nft, const char *id)
 {
     char name[96];
     int lock;
@@ -178,19 +179,19 @@ static void clean_if_dead(const char *ip, const char *nft, const char *id)
     if (lock < 0)
         return;
     log_info("dead_worker_cleaned", "worker=%s", id);
-    net_clean_worker(ip, nft, id);
+    net_clean_worker(nft, id);
     cgroup_remove_leftover(id);
     close(lock);
 }
 
-void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id)
+void net_clean_dead_workers(const char *nft, const char *own_id)
 {
-    DIR *d = opendir(NETNS_DIR);
+    DIR *d = opendir(NET_SPACE_DIR);
     struct dirent *e;
     char ids[OTHERS_MAX][65];
     int count = 0;
 
-    net_clean_worker(ip, nft, own_id);
+    net_clean_worker(nft, own_id);
     while (d && count < OTHERS_MAX && (e = readdir(d))) {
         int known;
 
@@ -204,7 +205,7 @@ void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id)
     if (d)
         closedir(d);
     for (int i = 0; i < count; i++)
-        clean_if_dead(ip, nft, ids[i]);
+        clean_if_dead(nft, ids[i]);
 }
 
 /* ---- forwarding ---- */

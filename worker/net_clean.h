@@ -9,11 +9,12 @@
 
 /* The nft table and the pattern of the interfaces ("bth1a2b3c-*"). */
 void net_clean_names(const char *worker_id, char table[96], char if_pattern[16]);
-/* ip, nft: paths of the programs. Blocks. Removes interfaces, namespaces, table and firewall rules of this
- * worker. */
-void net_clean_worker(const char *ip, const char *nft, const char *worker_id);
+void net_clean_space_name(const char *worker_id, int berth, char name[96]); /* of a berth's namespace */
+/* nft: path of the program. Blocks. Removes interfaces, firewall rules, table and namespaces of this worker,
+ * in this order: while anything is left, a namespace says whose it is. */
+void net_clean_worker(const char *nft, const char *worker_id);
 /* The same for own_id and for every worker that has namespaces but is not alive any more. */
-void net_clean_dead_workers(const char *ip, const char *nft, const char *own_id);
+void net_clean_dead_workers(const char *nft, const char *own_id);
 /* Turns forwarding on where replies from outside come in (elsewhere the host stays as it is), and notes
  * where, so that it is turned off again when the last worker's networks are gone, also if the one that turned
  * it on was killed. */

@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
-#include <linux/netlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sched.h>
@@ -88,38 +85,6 @@ int net_tap_neighbour(const struct net_tap_config *c, const unsigned char mac[6]
     memcpy(r.arp_ha.sa_data, mac, 6);
     strcpy(r.arp_dev, NET_TAP_NAME);
     result = ioctl(fd, SIOCSARP, &r);
-    close_keeping_errno(fd);
-    return result;
-}
-
-int net_tap_forget(void)
-{
-    struct {
-        struct nlmsghdr head;
-        struct nfgenmsg body;
-    } request = {
-        .head = {.nlmsg_len = sizeof(request),
-                 .nlmsg_type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
-        .body = {.nfgen_family = AF_INET, .version = NFNETLINK_V0},
-    };
-    struct {
-        struct nlmsghdr head;
-        struct nlmsgerr error;
-        char rest[256];
-    } reply = {0};
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), result = -1;
-
-    if (fd < 0)
-        return -1;
-    /* The kernel answers before send returns. */
-    if (send(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request) &&
-        recv(fd, &reply, sizeof(reply), MSG_DONTWAIT) >=
-            (ssize_t)(sizeof(reply.head) + sizeof(reply.error)) &&
-        reply.head.nlmsg_type == NLMSG_ERROR) {
-        errno = -reply.error.error;
-        result = reply.error.error == 0 ? 0 : -1;
-    }
     close_keeping_errno(fd);
     return result;
 }

@@ -24,8 +24,6 @@ int net_tap_create(const struct net_tap_config *c) MUST_USE;
 int net_tap_open(void) MUST_USE;
 /* Says under which hardware address the guest is, so that nobody has to ask it. */
 int net_tap_neighbour(const struct net_tap_config *c, const unsigned char mac[6]) MUST_USE;
-/* Forgets the connections of the former guest. */
-int net_tap_forget(void) MUST_USE;
 
 /* The nft rules inside the namespace. */
 void net_tap_rules(struct buf *out, const struct net_tap_config *c, unsigned uid);

@@ -11,6 +11,7 @@
 #include "../shared/json.h"
 #include "../shared/mem.h"
 #include "egress.h"
+#include "net_shape.h"
 
 #define FILE_MAX (256 * 1024)
 #define ARGS_MAX 256
@@ -195,6 +196,16 @@ static int read_cpus(struct loader *l, struct profile *p, const cJSON *v)
     return 0;
 }
 
+static int read_rate(struct loader *l, struct profile *p, const cJSON *v)
+{
+    double *out = strcmp(v->string, "downloadMbps") == 0 ? &p->download_mbps : &p->upload_mbps;
+
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= NET_SHAPE_MIN_MBPS && v->valuedouble <= NET_SHAPE_MAX_MBPS))
+        return fail(l, p, v->string, "has to be a number from 0.1 to 10000");
+    *out = v->valuedouble;
+    return 0;
+}
+
 static int read_member(struct loader *l, struct profile *p, const cJSON *v)
 {
     const struct {
@@ -214,7 +225,8 @@ static int read_member(struct loader *l, struct profile *p, const cJSON *v)
         int (*read)(struct loader *l, struct profile *p, const cJSON *v);
     } others[] = {
         {"driver", read_driver},      {"browser", read_browser}, {"args", read_args},
-        {"egressAllow", read_egress}, {"cpus", read_cpus},
+        {"egressAllow", read_egress}, {"cpus", read_cpus},       {"downloadMbps", read_rate},
+        {"uploadMbps", read_rate},
     };
 
     if (strcmp(v->string, "name") == 0)

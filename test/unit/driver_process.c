@@ -1,7 +1,9 @@
 /* links: worker/driver/process.c worker/driver/process_open.c worker/driver/process_flags.c */
 /* links: worker/driver/process_output.c worker/driver/process_probe.c worker/child.c worker/host_lock.c */
 /* links: worker/cgroup.c worker/cgroup_find.c worker/jail.c worker/jail_filter.c worker/egress.c */
-/* links: worker/net_if.c worker/net_pool.c worker/net_tap.c worker/net_clean.c */
+/* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */
+/* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
+/* links: worker/netlink.c */
 /* links: worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c worker/dns_upstream.c */
 /* Tests of the process driver with a real Chromium. As root: networks, cgroups and rules are real too, and
  * whatever is killed, nothing may be left. Without root: what then works. BERTH_TEST_CYCLES: how many starts

@@ -105,6 +105,14 @@ static void test_nft_accepts(void **state)
     egress_table_policy(&t, &(struct egress_policy){.count = 0});
     egress_table_policy(&t, &open);
     egress_rules_create(&rules, &t);
+    assert_null(strstr(rules.data, "ct count"));
+    assert_null(strstr(rules.data, "ct mark"));
+    rules.len = 0;
+    t.connections = 77;
+    t.marks = 1;
+    egress_rules_create(&rules, &t);
+    assert_non_null(strstr(rules.data, "ct count over 77 "));
+    assert_non_null(strstr(rules.data, "\"bth0a1b2c-1\" : 0x0ad50006"));
     assert_non_null(strstr(rules.data, "hosts { \"bth0a1b2c-1\" . 10.213.0.5 }"));
     assert_null(strstr(rules.data, "hosts { \"bth0a1b2c-0\""));
     egress_rules_switch(&rules, &t, 0, 1, 1);

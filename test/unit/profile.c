@@ -77,6 +77,7 @@ static void test_file(void **state)
                           "\"warm\":1,\"memoryMb\":4096,"
                           "\"cpus\":0.5,\"pids\":99,\"shmMb\":7,\"tmpMb\":9,\"browser\":\"/"
                           "b\",\"args\":[\"--x=1\",\"--y\"],"
+                          "\"downloadMbps\":20,\"uploadMbps\":0.5,"
                           "\"egressAllow\":[\"10.2.0.0/16\"],\"simStartMs\":1,\"simFailPercent\":2}]}",
                           &set, err),
                      0);
@@ -87,6 +88,8 @@ static void test_file(void **state)
     assert_int_equal(p->memory_mb, 4096);
     assert_true(p->cpus == 0.5);
     assert_int_equal(p->pids, 99);
+    assert_true(p->download_mbps == 20 && p->upload_mbps == 0.5);
+    assert_true(profile_find(&set, "default")->download_mbps == 0);
     assert_int_equal(p->shm_mb, 7);
     assert_int_equal(p->tmp_mb, 9);
     assert_string_equal(p->browser, "/b");
@@ -114,6 +117,10 @@ static void test_wrong(void **state)
         {"{\"profiles\":[{\"name\":\"a\",\"memoryMb\":1}]}", "from 64"},
         {"{\"profiles\":[{\"name\":\"a\",\"pids\":\"many\"}]}", "pids"},
         {"{\"profiles\":[{\"name\":\"a\",\"cpus\":0}]}", "cpus"},
+        {"{\"profiles\":[{\"name\":\"a\",\"downloadMbps\":0}]}", "downloadMbps has to be a number from 0.1"},
+        {"{\"profiles\":[{\"name\":\"a\",\"downloadMbps\":\"fast\"}]}", "downloadMbps"},
+        {"{\"profiles\":[{\"name\":\"a\",\"uploadMbps\":10001}]}", "uploadMbps has to be a number from 0.1"},
+        {"{\"profiles\":[{\"name\":\"a\",\"uploadMbps\":-1}]}", "uploadMbps"},
         {"{\"profiles\":[{\"name\":\"a\",\"driver\":\"vax\"}]}", "driver"},
         {"{\"profiles\":[{\"name\":\"a\",\"browser\":\"chromium\"}]}", "absolute"},
         {"{\"profiles\":[{\"name\":\"a\",\"args\":\"--x\"}]}", "args"},

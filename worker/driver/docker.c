@@ -371,7 +371,7 @@ static void docker_start(struct driver *d, int berth, const struct profile *prof
     b->ws_path[0] = '\0';
     memset(&b->timings, 0, sizeof(b->timings));
     memset(&b->cgroup, 0, sizeof(b->cgroup));
-    ready = net_pool_set_policy(d->net, berth, profile->egress_allow, on_policy, b, why, sizeof(why));
+    ready = net_pool_take(d->net, berth, profile, on_policy, b, why, sizeof(why));
     b->timings.network_ms = clock_mono_ms() - b->began;
     if (ready < 0) {
         fail(b, why);

@@ -219,16 +219,18 @@ static int make_holder(struct driver *d, struct docker_berth *b, char *err, unsi
     return pid;
 }
 
-static int open_networks(struct driver *d, const struct driver_config *c, char *err, unsigned errlen)
+static int open_networks(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
+                         char *err, unsigned errlen)
 {
     int *holders = mem_alloc((size_t)c->berths * sizeof(*holders)), result = -1;
     struct net_pool_config config = {
         .loop = c->loop,
         .worker_id = c->worker_id,
         .berths = c->berths,
-        .cidr = c->settings->net_cidr,
-        .egress_allow = c->settings->egress_allow,
+        .settings = c->settings,
         .cdp_port = DOCKER_CDP_PORT,
+        .isolation = isolation,
+        .isolation_len = len,
         .holders = holders,
     };
 
@@ -294,7 +296,7 @@ struct driver *docker_open(const struct driver_config *config, const struct driv
         goto fail;
     if (removed)
         log_warn("containers_left_over", "count=%d worker=%s", removed, d->worker_id);
-    if (open_networks(d, config, err, errlen) != 0)
+    if (open_networks(d, config, isolation, isolation_len, err, errlen) != 0)
         goto fail;
     if (!*isolation)
         snprintf(isolation, isolation_len, "full");

@@ -338,7 +338,7 @@ void microvm_start(struct driver *d, int berth, const struct profile *profile)
     b->began = b->step_began = b->limit_began = clock_mono_ms();
     b->active = b->parked = b->replacing = 0;
     memset(&b->timings, 0, sizeof(b->timings));
-    ready = net_pool_set_policy(d->net, berth, profile->egress_allow, on_policy, b, why, sizeof(why));
+    ready = net_pool_take(d->net, berth, profile, on_policy, b, why, sizeof(why));
     if (ready < 0) {
         microvm_fail(b, why);
     } else if (ready == 0) {

@@ -41,15 +41,17 @@ static void open_cgroups(struct driver *d, const char *worker_id, char *isolatio
     }
 }
 
-static int open_network(struct driver *d, const struct driver_config *c, char *err, unsigned errlen)
+static int open_network(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
+                        char *err, unsigned errlen)
 {
     struct net_pool_config config = {
         .loop = c->loop,
         .worker_id = c->worker_id,
         .berths = c->berths,
-        .cidr = c->settings->net_cidr,
-        .egress_allow = c->settings->egress_allow,
+        .settings = c->settings,
         .cdp_port = d->image.cdp_port,
+        .isolation = isolation,
+        .isolation_len = len,
         .tap = &d->tap,
     };
 
@@ -83,7 +85,7 @@ static int open_parts(struct driver *d, const struct driver_config *c, char *iso
     if (!d->host)
         return -1;
     microvm_accel_init(d);
-    return open_network(d, c, err, errlen);
+    return open_network(d, c, isolation, len, err, errlen);
 }
 
 struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_config *config,

@@ -275,7 +275,7 @@ static void process_start(struct driver *d, int berth, const struct profile *pro
     b->active = 0;
     memset(&b->timings, 0, sizeof(b->timings));
     if (d->net)
-        ready = net_pool_set_policy(d->net, berth, profile->egress_allow, on_policy, b, why, sizeof(why));
+        ready = net_pool_take(d->net, berth, profile, on_policy, b, why, sizeof(why));
     if (ready < 0) {
         fail(b, why);
     } else if (ready == 0) {

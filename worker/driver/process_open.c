@@ -83,9 +83,10 @@ static int open_network(struct driver *d, const struct driver_config *c, char *i
         .loop = c->loop,
         .worker_id = c->worker_id,
         .berths = c->berths,
-        .cidr = c->settings->net_cidr,
-        .egress_allow = c->settings->egress_allow,
+        .settings = c->settings,
         .cdp_port = PROCESS_CDP_PORT,
+        .isolation = isolation,
+        .isolation_len = len,
     };
 
     if (!d->privileged) {
