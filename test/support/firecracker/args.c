@@ -54,6 +54,7 @@ int args_parse(struct arg *list, char **argv, char ***extra, char *err, size_t e
         }
     for (char **p = at; *p; p++)
         if (strcmp(*p, "--version") == 0) {
+            ((struct arg *)args_find(list, "version"))->values[0] = "";
             ((struct arg *)args_find(list, "version"))->count = 1;
             return 0;
         }

@@ -247,6 +247,11 @@ void guest_connected(int fd)
     flush();
 }
 
+void guest_deafen(void)
+{
+    guest.control.events = 0;
+}
+
 /* ---- boot ---- */
 
 static void on_settled(struct alarm *a)

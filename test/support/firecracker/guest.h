@@ -14,6 +14,7 @@ const unsigned char *guest_mac(void);
 void guest_boot(const unsigned char *mac); /* NULL: it makes one up */
 int guest_listens(void);                   /* on its vsock port */
 void guest_connected(int fd);              /* there; the guest's from now on */
+void guest_deafen(void);                   /* its control port hears nothing any more */
 void guest_stop_clock(void);
 void guest_start_clock(void);
 /* The machine's clock jumps to now, as clock_realtime of a load makes it. */

@@ -275,8 +275,10 @@ void machine_plug(void)
 
 void machine_pause(void)
 {
-    if (machine.life == MACHINE_RUNNING)
+    if (machine.life == MACHINE_RUNNING) {
         guest_stop_clock();
+        machine.was_paused = 1;
+    }
     machine.life = MACHINE_PAUSED;
     loop_freeze_guest(1);
 }
@@ -285,6 +287,10 @@ void machine_resume(void)
 {
     if (machine.life == MACHINE_PAUSED)
         guest_start_clock();
+    /* Until 1.17 a pause that no load followed leaves vsock deaf: what the host sends does not arrive. */
+    if (machine.life == MACHINE_PAUSED && machine.was_paused && reader_minor < 17)
+        vsock_deafen();
+    machine.was_paused = 0;
     machine.life = MACHINE_RUNNING;
     loop_freeze_guest(0);
     memory_touch();

@@ -29,7 +29,8 @@ struct machine {
     char id[MACHINE_NAME];
     const char *version;
     enum machine_life life;
-    int boot_path; /* something of a machine to boot is configured: no snapshot can be loaded any more */
+    int was_paused; /* by a request, while it ran */
+    int boot_path;  /* something of a machine to boot is configured: no snapshot can be loaded any more */
     int vcpus, smt, track_dirty, huge_pages;
     uint64_t memory_mib;
     int has_kernel;

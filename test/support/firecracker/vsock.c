@@ -23,6 +23,7 @@
 static int listener = -1;
 static struct watch door;
 static unsigned next_port = FIRST_PORT;
+static int deaf;
 
 int vsock_listen(const char *path)
 {
@@ -86,7 +87,13 @@ static void on_door(struct watch *w, short events)
     line = calloc(1, sizeof(*line));
     line->guest = 1;
     line->on_ready = on_line;
-    loop_add(line, fd, POLLIN);
+    loop_add(line, fd, deaf ? 0 : POLLIN);
+}
+
+void vsock_deafen(void)
+{
+    deaf = 1;
+    guest_deafen();
 }
 
 void vsock_serve(void)

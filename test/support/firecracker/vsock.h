@@ -5,5 +5,6 @@
 
 int vsock_listen(const char *path); /* binds; 0, or -1 with errno */
 void vsock_serve(void);             /* takes connections from now on: the machine runs */
+void vsock_deafen(void);            /* nothing of the host's gets to the guest any more */
 
 #endif
