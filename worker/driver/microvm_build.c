@@ -134,13 +134,13 @@ static void on_message(void *arg, const struct guest_message *m)
     }
 }
 
-/* The monitor is ending, and its last words say more. */
+/* The monitor is ending, and its last words say more; or it lets go of the guest's port to save it. */
 static void on_link_close(void *arg, const char *why)
 {
     struct microvm_build *b = arg;
 
     (void)why;
-    if (b->vmm)
+    if (b->vmm && !b->saving)
         b->driver->ops->kill(b->vmm);
 }
 
