@@ -16,6 +16,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,6 +38,7 @@
 #include "worker/net_clean.h"
 #include "worker/net_pool.h"
 #include "worker/net_space.h"
+#include "worker/net_tap.h"
 #include "worker/netlink.h"
 #include "worker/profile.h"
 
@@ -495,9 +497,14 @@ static void test_rates(void **state)
     profile.upload_mbps = 0;
 }
 
+static const int *holders;               /* of the next pool */
+static const struct net_tap_config *tap; /* of the next pool */
+
 static struct net_pool *open_pool(const char *id)
 {
-    struct net_pool_config c = {.loop = EV_DEFAULT,
+    struct net_pool_config c = {.holders = holders,
+                                .tap = tap,
+                                .loop = EV_DEFAULT,
                                 .worker_id = id,
                                 .berths = BERTHS,
                                 .settings = &settings,
@@ -553,6 +560,63 @@ static void test_killed(void **state)
     close(ready[1]);
 }
 
+/* Namespaces that containers hold, with guests' cards in them: a pool of each kind is reset as the others
+ * are. */
+static void test_kinds(void **state)
+{
+    struct net_tap_config card = {.prefix = 30, .cdp_port = 9223};
+    unsigned char mac[6] = {2, 0, 0, 0, 0, 7};
+    struct net_pool *first = pool;
+    int ready[2], pids[BERTHS], fd;
+    struct state fresh;
+    char id[48], byte;
+
+    (void)state;
+    snprintf(id, sizeof(id), "%s-kinds", worker_id);
+    inet_pton(AF_INET, "172.31.255.1", &card.gateway);
+    inet_pton(AF_INET, "172.31.255.2", &card.guest);
+    assert_int_equal(pipe(ready), 0);
+    for (int i = 0; i < BERTHS; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) {
+            (void)!write(ready[1], unshare(CLONE_NEWNET) == 0 ? "y" : "n", 1);
+            for (;;)
+                pause();
+        }
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        assert_int_equal(byte, 'y');
+    }
+    holders = pids;
+    tap = access("/dev/net/tun", R_OK | W_OK) == 0 ? &card : NULL;
+    pool = open_pool(id);
+    assert_non_null(pool);
+    take(1);
+    fresh = state_of(1);
+    if (tap) {
+        fd = net_pool_tap(pool, 1, mac);
+        assert_true(fd >= 0);
+        assert_int_equal(state_of(1).neighbours, fresh.neighbours + 1);
+        close(fd);
+    }
+    assert_int_equal(net_pool_reset(pool, 1), 0);
+    assert_same(state_of(1), fresh);
+    spoil(1);
+    assert_int_equal(net_pool_reset(pool, 1), 0);
+    assert_same(state_of(1), fresh);
+    net_pool_free(pool);
+    assert_int_equal(traces(id), 0);
+    for (int i = 0; i < BERTHS; i++) {
+        kill(pids[i], SIGKILL);
+        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+    }
+    close(ready[0]);
+    close(ready[1]);
+    holders = NULL;
+    tap = NULL;
+    pool = first;
+}
+
 static int set_up(void **state)
 {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -588,7 +652,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reset), cmocka_unit_test(test_far_ends), cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_rates), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_rates), cmocka_unit_test(test_killed),   cmocka_unit_test(test_kinds),
     };
 
     if (geteuid() != 0) {
