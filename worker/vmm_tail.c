@@ -16,7 +16,9 @@ static void take(struct vmm_tail *t, const char *data, size_t n)
         if (data[i] == '\n') {
             t->line[t->len] = '\0';
             if (t->len) {
-                memcpy(t->last, t->line, (size_t)t->len + 1);
+                /* Firecracker's last words do not say why: those before them do. */
+                if (!strstr(t->line, "Firecracker exiting with error"))
+                    memcpy(t->last, t->line, (size_t)t->len + 1);
                 log_debug("vm_output", "line=%s", t->line);
             }
             t->len = 0;

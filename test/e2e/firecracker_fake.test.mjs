@@ -45,14 +45,16 @@ const file = driverFile({
     scope.after(() => rmSync(dir, { recursive: true, force: true }));
     fake = install(scope);
     image(join(dir, 'image'));
-    writeFileSync(join(dir, 'profiles.json'), JSON.stringify({ profiles: [{ name: 'default', warm: 1, memoryMb: MEMORY_MB, cpus: 1 }] }));
+    for (const [name, warm] of [['warm', 1], ['cold', 0]]) {
+      writeFileSync(join(dir, `${name}.json`), JSON.stringify({ profiles: [{ name: 'default', warm, memoryMb: MEMORY_MB, cpus: 1 }] }));
+    }
   },
   env: () => ({
     BERTH_FIRECRACKER: fake.firecracker,
     BERTH_JAILER: fake.jailer,
     BERTH_IMAGE: join(dir, 'image'),
     BERTH_STATE: join(dir, 'state'),
-    BERTH_PROFILES: join(dir, 'profiles.json'),
+    BERTH_PROFILES: join(dir, 'warm.json'),
   }),
   traces: () => ({ folders: [join(dir, 'state', 'jails')] }),
 });
@@ -130,7 +132,7 @@ test('whatever goes wrong with a start: the session says start_failed and why, a
   const other = await startStack(t, {
     wait: false,
     env: { BERTH_LEASE: '3s' },
-    workers: [{ env: file.workerEnv({ BERTH_WARM: 0, BERTH_VM_READY: 0, BERTH_BERTHS: 1 }), traces: file.traces() }],
+    workers: [{ env: file.workerEnv({ BERTH_PROFILES: join(dir, 'cold.json'), BERTH_VM_READY: 0, BERTH_BERTHS: 1 }), traces: file.traces() }],
   });
   await other.apis[0].ready(file.budget);
   const [victim] = other.workers;

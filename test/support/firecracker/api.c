@@ -305,7 +305,7 @@ static int put_snapshot_load(struct call *c)
         return 0;
     c->answer->then = HTTP_EXIT; /* too dirty to go on */
     c->answer->exit_code = 1;
-    fprintf(stderr, "Error: RunWithApi(BuildMicroVmError(Restore))\n");
+    c->answer->goodbye = "RunWithApiError error: Failed to build MicroVM: Loading snapshot failed..";
     return -1;
 }
 

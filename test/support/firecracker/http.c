@@ -185,8 +185,12 @@ static int serve(struct connection *c)
     }
     answer(c, a.status, a.body.data ? a.body.data : "", a.deprecated);
     text_clear(&a.body);
-    if (a.then == HTTP_EXIT)
+    if (a.then == HTTP_EXIT) {
+        if (a.goodbye)
+            printf("%s\nFirecracker exiting with error. exit_code=%d\n", a.goodbye, a.exit_code);
+        fflush(stdout);
         _exit(a.exit_code);
+    }
     if (c->length)
         text_drop(&c->in, c->length);
     return 0;

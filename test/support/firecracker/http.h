@@ -23,6 +23,7 @@ struct http_answer {
     int deprecated;
     enum http_then then;
     int exit_code;
+    const char *goodbye; /* what is said of the end; NULL: nothing */
 };
 
 /* Binds and listens. 0, or -1 with errno. handle is called for each request. */

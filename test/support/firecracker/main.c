@@ -61,12 +61,16 @@ static struct arg args[] = {
 static int end(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int end(int code, const char *format, ...)
 {
+    char text[600];
     va_list ap;
 
     va_start(ap, format);
-    vfprintf(stderr, format, ap);
+    vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
-    fprintf(stderr, "\nFirecracker exiting with error. exit_code=%d\n", code);
+    printf("%s\n", text); /* its log */
+    fflush(stdout);
+    fprintf(stderr, "Error: %s\n", text);
+    printf("Firecracker exiting with error. exit_code=%d\n", code);
     return code;
 }
 
@@ -91,7 +95,9 @@ static int describe(const char *path)
     struct fault f = {""};
 
     if (snapshot_describe(path, version, &f) != 0)
-        return end(EXIT_GENERIC, "Error: PrintSnapshotDataFormat: %s", f.text);
+        return end(EXIT_GENERIC,
+                   "When printing Snapshot Data format: Invalid data format version of snapshot file: %s",
+                   f.text);
     printf("v%s\n", version);
     return 0;
 }
