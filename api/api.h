@@ -18,6 +18,8 @@ struct redis_sub;
 struct sweeper;
 struct waits;
 
+#define API_REDIS_TIMEOUT_MS 5000 /* in which Redis answers a call, or is taken for lost */
+
 struct api {
     struct ev_loop *loop;
     struct settings settings;

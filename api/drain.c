@@ -1,7 +1,9 @@
 /* drain.c: three stages. Waiting: creates that wait may still be served, long polls are answered at once.
  * Last call, when the drain's time is over: what still waits gets 503 and its session is cancelled, CDP
- * connections are closed. Then a short while for Redis to take the cancels and clients their replies. Between
- * callbacks the loop looks whether anything is left. */
+ * connections are closed. Then a short while for Redis to take the cancels and clients their replies; longer,
+ * as long as a call of Redis may take, where a request is with Redis that cannot be answered before: what
+ * comes of it has to be known, or its session would be nobody's. Between callbacks the loop looks whether
+ * anything is left. */
 #include "drain.h"
 
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 
 struct drain {
     struct api *api;
+    int patient; /* Redis has been waited for */
     ev_prepare idle;
     ev_timer timer;
 };
@@ -50,15 +53,28 @@ static void last_call(struct drain *d)
     ev_timer_start(d->api->loop, &d->timer);
 }
 
+static int redis_owes(const struct api *api)
+{
+    for (const struct call *c = api->calls; c; c = c->next)
+        if (c->on_reply)
+            return 1;
+    return 0;
+}
+
 static void on_timer_drain(struct ev_loop *loop, ev_timer *t, int events)
 {
     struct drain *d = t->data;
 
     (void)events;
-    if (d->api->draining == 1)
+    if (d->api->draining == 1) {
         last_call(d);
-    else
+    } else if (!d->patient && redis_owes(d->api)) {
+        d->patient = 1;
+        ev_timer_set(t, API_REDIS_TIMEOUT_MS / 1000.0, 0);
+        ev_timer_start(loop, t);
+    } else {
         ev_break(loop, EVBREAK_ALL);
+    }
 }
 
 struct drain *drain_new(struct api *api)

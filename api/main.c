@@ -20,11 +20,10 @@
 #include "sweeper.h"
 #include "wait.h"
 
-#define REDIS_TIMEOUT_MS 5000
-#define CREATES_AT_ONCE  16 /* with Redis; it does one after the other anyway (gate.h) */
-#define HEAD_BYTES       16384
-#define TARGET_BYTES     8192
-#define WRITE_MS         30000
+#define CREATES_AT_ONCE 16 /* with Redis; it does one after the other anyway (gate.h) */
+#define HEAD_BYTES      16384
+#define TARGET_BYTES    8192
+#define WRITE_MS        30000
 
 struct program {
     struct api api;
@@ -168,7 +167,8 @@ static int start(struct program *p, char *err, size_t errlen)
     api->server = serve(api, err, errlen);
     if (!api->server)
         return -1;
-    api->redis = redis_new(api->loop, p->address, set->cell, "api", REDIS_TIMEOUT_MS, on_redis_state, api);
+    api->redis =
+        redis_new(api->loop, p->address, set->cell, "api", API_REDIS_TIMEOUT_MS, on_redis_state, api);
     api->sub = redis_sub_new(api->loop, p->address, set->cell, on_channel, api);
     api->sweeper = sweeper_new(api);
     watch_signals(p);

@@ -177,7 +177,7 @@ test('hostile bodies', async (t) => {
 });
 
 test('hostile connections: the right status, a stable code, and the connection never confused', async (t) => {
-  const { stack } = await fleet(t, { worker: false, env: { BERTH_REQUEST_TIMEOUT: '500ms' } });
+  const { stack } = await fleet(t, { worker: false, env: { BERTH_REQUEST_TIMEOUT: '3s' } });
   const head = 'Host: localhost\r\n';
   const cases = [
     ['a second request after a good one', `GET /healthz HTTP/1.1\r\n${head}\r\nGET /healthz HTTP/1.1\r\n${head}Connection: close\r\n\r\n`, [200, 200]],
@@ -275,7 +275,7 @@ test('wait=0 and Prefer answer 202 with the position; a bounded wait answers 202
 });
 
 test('a queued create is answered when a berth is free, and 504 when its time is over', async (t) => {
-  const { stack, fake } = await fleet(t, { worker: { capacity: 1 }, env: { BERTH_QUEUE_WAIT: '1s' } });
+  const { stack, fake } = await fleet(t, { worker: { capacity: 1 }, env: { BERTH_QUEUE_WAIT: '6s' } });
   await fake.warm();
   const running = (await create(stack)).body;
   const waiting = create(stack);
@@ -327,8 +327,8 @@ test('an admit whose answer comes after the client has gone is cancelled', async
   const socket = net.connect(stack.apis[0].port, '127.0.0.1');
   await once(socket, 'connect');
   socket.write('POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n');
-  // The request has been read once a later one on another connection is answered.
-  await stack.request('GET', '/healthz');
+  // It came first, so it has been read when others, one after the other, have been answered on another connection.
+  for (let i = 0; i < 5; i++) await stack.request('GET', '/healthz');
   socket.destroy();
   await stack.apis[0].logged(/session_abandoned/);
   stack.redisServer.signal('SIGCONT');
@@ -649,7 +649,7 @@ test('API keys: places, scopes, projects, limits, reload', async (t) => {
 
 test('start-up refuses what it cannot do', async (t) => {
   const { stack } = await fleet(t, { apis: 0, worker: false });
-  const run = (env, args = []) => spawnSync(join(BUILD, 'berth-api'), args, { env: { PATH: process.env.PATH, BERTH_REDIS_URL: stack.redisServer.url, ...env }, encoding: 'utf8', input: 'secret\n', timeout: 10000 });
+  const run = (env, args = []) => spawnSync(join(BUILD, 'berth-api'), args, { env: { PATH: process.env.PATH, BERTH_REDIS_URL: stack.redisServer.url, ...env }, encoding: 'utf8', input: 'secret\n', timeout: 90000 });
   for (const [env, what] of [
     [{ BERTH_LISTEN: '0.0.0.0:0' }, /without API keys/], [{ BERTH_LISTEN: '[::]:0' }, /without API keys/], [{ BERTH_LISTEN: 'nonsense' }, /./],
     [{ BERTH_CELL: 'No!' }, /BERTH_CELL/], [{ BERTH_API_KEYS: '/nonexistent' }, /nonexistent/], [{ BERTH_REDIS_URL: 'http://x' }, /./], [{ BERTH_CONNECT: 'tunnel' }, /BERTH_CONNECT/],
@@ -705,7 +705,7 @@ test('a create that waits outlives a short outage of Redis, and is answered in a
 });
 
 test('SIGTERM: serves what waits as long as it may, then answers the rest, and exits 0', async (t) => {
-  const { stack, fake } = await fleet(t, { worker: { capacity: 1 }, env: { BERTH_API_DRAIN: '1s' } });
+  const { stack, fake } = await fleet(t, { worker: { capacity: 1 }, env: { BERTH_API_DRAIN: '6s' } });
   const served = create(stack);
   const job = await fake.job('start');
   const left = create(stack);
@@ -724,6 +724,43 @@ test('SIGTERM: serves what waits as long as it may, then answers the rest, and e
   await api.program.ended;
   assert.equal(api.program.exited.code, 0);
   assert.equal((await stack.session(id)).reason, 'cancelled');
+});
+
+test('SIGTERM answers creates in line when its time is over, and leaves no session of theirs', async (t) => {
+  const { stack, fake } = await fleet(t, { worker: { capacity: 1 }, env: { BERTH_API_DRAIN: '500ms' } });
+  await fake.warm();
+  const held = (await create(stack)).body; // so the rest can only queue
+  const [api] = stack.apis;
+  stack.redisServer.signal('SIGSTOP');
+  // More than may be with Redis at a time (CREATES_AT_ONCE): some wait for its answer, the others in line.
+  const text = 'POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n';
+  const clients = Array.from({ length: 24 }, () => net.connect(api.port, '127.0.0.1'));
+  await Promise.all(clients.map((socket) => once(socket, 'connect')));
+  const answers = clients.map(async (socket) => {
+    let got = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (part) => (got += part));
+    socket.on('error', (error) => (got += error.message));
+    socket.write(text);
+    await once(socket, 'close');
+    return got;
+  });
+  // They came first, so they have been read when others, one after the other, have been answered.
+  for (let i = 0; i < 5; i++) await stack.request('GET', '/healthz');
+  api.signal('SIGTERM');
+  await api.logged(/drain_last_call/);
+  stack.redisServer.signal('SIGCONT');
+  for (const got of await Promise.all(answers)) {
+    assert.equal(statusOf(got), 503, got);
+    assert.match(got, /"code":"(shutting_down|redis_unavailable)"/);
+  }
+  await api.program.ended;
+  assert.equal(api.program.exited.code, 0);
+  const keys = await stack.redis.keys(stack.key('session:*'));
+  assert.ok(keys.length > 1 && keys.length <= 1 + 16, `${keys.length} sessions`);
+  for (const key of keys.filter((name) => !name.endsWith(held.id))) {
+    await waitFor(async () => (await stack.redis.hget(key, 'reason')) === 'cancelled', { what: `${key} to be cancelled` });
+  }
 });
 
 test('several processes behind one port; any of them answers for any session', async (t) => {

@@ -12,7 +12,7 @@ export class Cdp {
       cdp.onClosed = resolve;
     });
     return new Promise((resolve, reject) => {
-      const ws = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: 20000, ...options });
+      const ws = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: 60000, ...options });
       cdp.ws = ws;
       ws.on('open', () => resolve(cdp));
       ws.on('message', (text) => cdp.#message(JSON.parse(text)));

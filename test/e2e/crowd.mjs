@@ -32,7 +32,7 @@ export class Crowd {
     try {
       const { status, body } = await this.stack.request('POST', '/v1/sessions', this.body, {}, {
         url: this.url(i),
-        signal: AbortSignal.timeout(40000),
+        signal: AbortSignal.timeout(150000),
       });
       const ok = status === 201 || status === 202;
       if (ok) this.acknowledged.add(body.id);
@@ -60,7 +60,7 @@ export class Crowd {
   }
 
   /** Resolves when n more creates were answered with 201. */
-  async served(n = 20, timeout = 30000) {
+  async served(n = 20, timeout = 120000) {
     const before = this.acknowledged.size;
     await waitFor(() => this.acknowledged.size >= before + n, { timeout, what: `${n} more sessions (so far ${before})` });
   }
@@ -72,7 +72,7 @@ export class Crowd {
 }
 
 /** Every session in Redis has ended, once; all berths are clean; the counts are exact; audit finds nothing. */
-export async function allAtRest(stack, { acknowledged = [], timeout = 30000 } = {}) {
+export async function allAtRest(stack, { acknowledged = [], timeout = 120000 } = {}) {
   const { redis } = stack;
   const ids = async () => (await redis.keys(stack.key('session:*'))).map((key) => key.slice(stack.key('session:').length));
   await waitFor(

@@ -95,7 +95,7 @@ async function ownEngine() {
       if (!program.running) throw Object.assign(new Error('dockerd ended'), { final: true });
       return answers(socket);
     },
-    { timeout: 60000, every: 50, what: 'dockerd' },
+    { timeout: 120000, every: 50, what: 'dockerd' },
   ).catch((error) => {
     throw new Error(`dockerd cannot run on this machine: ${error.message}: ${program.tail(3)}`);
   });

@@ -70,7 +70,7 @@ export class FakeWorker {
   }
 
   /** The next job of a kind that comes, or has come and was not taken yet. */
-  job(kind, { timeout = 10000 } = {}) {
+  job(kind, { timeout = 90000 } = {}) {
     return waitFor(
       async () => {
         for (;;) {

@@ -12,9 +12,9 @@ const sim = {
   BERTH_BERTHS: 6,
   BERTH_WARM: 3,
   BERTH_SIM_START: '60ms',
-  BERTH_LEASE: '2s',
-  BERTH_CONNECT_TIMEOUT: '3s',
-  BERTH_QUEUE_WAIT: '20s',
+  BERTH_LEASE: '6s',
+  BERTH_CONNECT_TIMEOUT: '5s',
+  BERTH_QUEUE_WAIT: '60s',
 };
 
 const pending = (stack, n, body = {}, url = stack.url) =>
@@ -31,7 +31,7 @@ async function running(stack, n, body = { keepAlive: true }) {
   return answers.map((answer) => answer.body);
 }
 
-test('kill -9 of an API: its sessions end, the other API serves on', { timeout: 120000 }, async (t) => {
+test('kill -9 of an API: its sessions end, the other API serves on', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { apis: 2, env: sim, workers: [{}, {}] });
   const crowd = new Crowd(t, stack, { clients: 30, hold: 150, url: (i) => stack.apis[i % 2].url });
   await crowd.served(40);
@@ -47,7 +47,7 @@ test('kill -9 of an API: its sessions end, the other API serves on', { timeout: 
   await allAtRest(stack, crowd);
 });
 
-test('kill -9 of a worker: its sessions end as worker_lost, those that start or wait are served by others', { timeout: 120000 }, async (t) => {
+test('kill -9 of a worker: its sessions end as worker_lost, those that start or wait are served by others', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}, {}] });
   const kept = await running(stack, 6);
   const crowd = new Crowd(t, stack, { clients: 20, hold: 100 });
@@ -70,7 +70,7 @@ test('kill -9 of a worker: its sessions end as worker_lost, those that start or 
   assert.ok((await reasons(stack)).worker_lost > 0);
 });
 
-test('a killed worker that is back before its lease ends starts anew', { timeout: 120000 }, async (t) => {
+test('a killed worker that is back before its lease ends starts anew', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: { ...sim, BERTH_LEASE: '60s' }, workers: [{}] });
   const kept = await running(stack, 4);
   const waiting = pending(stack, 6);
@@ -85,7 +85,7 @@ test('a killed worker that is back before its lease ends starts anew', { timeout
   await allAtRest(stack);
 });
 
-test('a worker that was frozen for longer than its lease changes nothing when it comes back', { timeout: 120000 }, async (t) => {
+test('a worker that was frozen for longer than its lease changes nothing when it comes back', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}, {}] });
   const crowd = new Crowd(t, stack, { clients: 16, hold: 100 });
   await crowd.served(20);
@@ -99,7 +99,7 @@ test('a worker that was frozen for longer than its lease changes nothing when it
   await allAtRest(stack, crowd);
 });
 
-test('kill -9 of Redis (AOF): nothing acknowledged is lost, all recover by themselves', { timeout: 120000 }, async (t) => {
+test('kill -9 of Redis (AOF): nothing acknowledged is lost, all recover by themselves', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { redis: { aof: true }, env: sim, workers: [{}, {}] });
   const kept = await running(stack, 3);
   const crowd = new Crowd(t, stack, { clients: 20, hold: 100 });
@@ -128,8 +128,8 @@ test('kill -9 of Redis (AOF): nothing acknowledged is lost, all recover by thems
   await allAtRest(stack, crowd);
 });
 
-test('Redis is away for longer than the leases: nobody is taken for dead when it is back', { timeout: 120000 }, async (t) => {
-  const stack = await startStack(t, { redis: { aof: true }, env: sim, workers: [{}] });
+test('Redis is away for longer than the leases: nobody is taken for dead when it is back', { timeout: 400000 }, async (t) => {
+  const stack = await startStack(t, { redis: { aof: true }, env: { ...sim, BERTH_LEASE: '2s' }, workers: [{}] });
   const [session] = await running(stack, 1);
   await stack.redisServer.kill();
   const until = Date.now() + 5000; // the lease is 2 s
@@ -144,7 +144,7 @@ test('Redis is away for longer than the leases: nobody is taken for dead when it
   await allAtRest(stack);
 });
 
-test('Redis comes back empty: all begins anew by itself', { timeout: 60000 }, async (t) => {
+test('Redis comes back empty: all begins anew by itself', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { redis: { aof: true }, env: sim, workers: [{}, {}] });
   await running(stack, 12);
   const waiting = pending(stack, 3);
@@ -158,8 +158,8 @@ test('Redis comes back empty: all begins anew by itself', { timeout: 60000 }, as
   await allAtRest(stack);
 });
 
-test('Redis comes back without its last moments: no browser serves twice, no berth is lost', { timeout: 120000 }, async (t) => {
-  const env = { ...sim, BERTH_LEASE: '5s' };
+test('Redis comes back without its last moments: no browser serves twice, no berth is lost', { timeout: 400000 }, async (t) => {
+  const env = { ...sim, BERTH_LEASE: '6s' };
   const stack = await startStack(t, { apis: 2, redis: { aof: true }, env, workers: [{}, {}] });
   const crowd = new Crowd(t, stack, { clients: 20, hold: 60, url: (i) => stack.apis[i % 2].url });
   for (let round = 0; round < 4; round++) {
@@ -177,7 +177,7 @@ test('Redis comes back without its last moments: no browser serves twice, no ber
   await allAtRest(stack);
 });
 
-test('clients that hang up while they wait leave nothing behind', { timeout: 60000 }, async (t) => {
+test('clients that hang up while they wait leave nothing behind', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}] });
   const kept = await running(stack, 6);
   const hangUp = new AbortController();
@@ -187,13 +187,13 @@ test('clients that hang up while they wait leave nothing behind', { timeout: 600
   await queued(stack, 5);
   hangUp.abort();
   assert.deepEqual(await Promise.all(gone), Array(5).fill('AbortError'));
-  await waitFor(async () => (await stack.sessions('queued')).length === 0, { timeout: 3000, what: 'their places to be given up' });
+  await waitFor(async () => (await stack.sessions('queued')).length === 0, { what: 'their places to be given up' });
   assert.equal((await reasons(stack)).cancelled, 5);
   for (const session of kept) await stack.request('DELETE', `/v1/sessions/${session.id}`);
   await allAtRest(stack);
 });
 
-test('a create that is repeated with its key outlives the first one\'s hang-up', { timeout: 60000 }, async (t) => {
+test('a create that is repeated with its key outlives the first one\'s hang-up', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { apis: 2, env: sim, workers: [{}] });
   const kept = await running(stack, 6);
   const hangUp = new AbortController();
@@ -214,8 +214,8 @@ test('a create that is repeated with its key outlives the first one\'s hang-up',
   await allAtRest(stack);
 });
 
-test('SIGTERM to an API: it answers what waits, then goes', { timeout: 60000 }, async (t) => {
-  const stack = await startStack(t, { apis: 2, env: { ...sim, BERTH_API_DRAIN: '10s' }, workers: [{}] });
+test('SIGTERM to an API: it answers what waits, then goes', { timeout: 400000 }, async (t) => {
+  const stack = await startStack(t, { apis: 2, env: { ...sim, BERTH_API_DRAIN: '60s' }, workers: [{}] });
   const kept = await running(stack, 6);
   const waiting = pending(stack, 4);
   await queued(stack, 4);
@@ -230,8 +230,8 @@ test('SIGTERM to an API: it answers what waits, then goes', { timeout: 60000 }, 
   await allAtRest(stack);
 });
 
-test('SIGTERM to a worker: nothing new, what runs may finish, then it leaves', { timeout: 60000 }, async (t) => {
-  const stack = await startStack(t, { env: { ...sim, BERTH_DRAIN_TIMEOUT: '30s' }, workers: [{}, {}] });
+test('SIGTERM to a worker: nothing new, what runs may finish, then it leaves', { timeout: 400000 }, async (t) => {
+  const stack = await startStack(t, { env: { ...sim, BERTH_DRAIN_TIMEOUT: '80s' }, workers: [{}, {}] });
   const kept = await running(stack, 6);
   const [first, second] = stack.workers;
   const end = first.term();
@@ -245,7 +245,7 @@ test('SIGTERM to a worker: nothing new, what runs may finish, then it leaves', {
   await allAtRest(stack);
 });
 
-test('SIGTERM to a worker whose sessions do not end: they are ended as drained', { timeout: 60000 }, async (t) => {
+test('SIGTERM to a worker whose sessions do not end: they are ended as drained', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: { ...sim, BERTH_DRAIN_TIMEOUT: '1s' }, workers: [{}] });
   const kept = await running(stack, 2);
   assert.deepEqual(await stack.workers[0].term(), { code: 0, signal: null, forced: false });
@@ -256,7 +256,7 @@ test('SIGTERM to a worker whose sessions do not end: they are ended as drained',
   assert.deepEqual(await stack.audit(), []);
 });
 
-test('drain and undrain through the API', { timeout: 60000 }, async (t) => {
+test('drain and undrain through the API', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: sim, workers: [{}, {}] });
   const [first, second] = stack.workers;
   assert.ok((await stack.request('POST', `/v1/hosts/${first.id}/drain`)).status < 300);
@@ -273,19 +273,19 @@ test('drain and undrain through the API', { timeout: 60000 }, async (t) => {
   await allAtRest(stack);
 });
 
-test('starts that fail: every client gets a session or is told', { timeout: 120000 }, async (t) => {
+test('starts that fail: every client gets a session or is told', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, { env: { ...sim, BERTH_SIM_FAIL: 30, BERTH_WARM: 0 }, workers: [{}, {}] });
   const crowd = new Crowd(t, stack, { clients: 8, hold: 20 });
-  await crowd.served(60, 60000);
+  await crowd.served(60);
   await crowd.stop();
   const odd = crowd.answers.filter((a) => !a.id && a.code !== 'start_failed');
   assert.deepEqual(odd, []);
   await allAtRest(stack, crowd);
 });
 
-test('kill -9 of real browsers and of their worker, with clients connected and waiting', { timeout: 180000 }, async (t) => {
+test('kill -9 of real browsers and of their worker, with clients connected and waiting', { timeout: 400000 }, async (t) => {
   const stack = await startStack(t, {
-    env: { BERTH_LEASE: '3s', BERTH_CONNECT_TIMEOUT: '5s', BERTH_DISCONNECT_GRACE: '1s', BERTH_QUEUE_WAIT: '60s' },
+    env: { BERTH_LEASE: '6s', BERTH_CONNECT_TIMEOUT: '30s', BERTH_DISCONNECT_GRACE: '1s', BERTH_QUEUE_WAIT: '60s' },
     workers: [{ env: { BERTH_DRIVER: 'process', BERTH_BERTHS: 3, BERTH_WARM: 2 } }],
   });
   const [worker] = stack.workers;

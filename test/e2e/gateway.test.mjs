@@ -17,8 +17,8 @@ before(async () => {
           BERTH_DRIVER: 'process',
           BERTH_BERTHS: 4,
           BERTH_WARM: 2,
-          BERTH_CONNECT_TIMEOUT: '3s',
-          BERTH_DISCONNECT_GRACE: '1s',
+          BERTH_CONNECT_TIMEOUT: '12s',
+          BERTH_DISCONNECT_GRACE: '4s',
         },
       },
     ],
@@ -63,16 +63,16 @@ test('released: 1000', async () => {
 });
 
 test('timeout: 4001', async () => {
-  const session = await create({ timeout: 1 });
+  const session = await create({ timeout: 8 });
   const cdp = await Cdp.open(session.connectUrl);
   assert.deepEqual(await cdp.closed, { code: 4001, reason: 'session ended: timeout' });
   await ended(session.id, 'timeout');
 });
 
 test('idle: 4002; a client that speaks is not idle', async () => {
-  const session = await create({ idleTimeoutSec: 2 });
+  const session = await create({ idleTimeoutSec: 6 });
   const cdp = await Cdp.open(session.connectUrl);
-  const until = Date.now() + 3500;
+  const until = Date.now() + 8000;
   let spoke = 0;
   await waitFor(
     async () => {
@@ -144,7 +144,7 @@ test('keepAlive: clients come and go, what they did stays', async () => {
   await waitFor(async () => stack.workers[0].log.some((line) => line.includes(session.id) && /\bn=0\b/.test(line)), {
     what: 'the worker to see the client go',
   });
-  const later = Date.now() + 2500; // longer than the grace
+  const later = Date.now() + 5000; // longer than the grace
   await waitFor(() => Date.now() > later, { what: 'the grace to pass' });
   const second = await Cdp.open(session.connectUrl);
   const { targetInfos } = await second.send('Target.getTargets');

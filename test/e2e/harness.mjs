@@ -151,7 +151,7 @@ class Api extends Part {
     this.port = Number((await this.program.line(LISTENING))[1]);
   }
 
-  async ready(timeout = 15000) {
+  async ready(timeout = 90000) {
     await waitFor(async () => (await fetch(`${this.url}/readyz`)).ok, { timeout, what: `${this.name} /readyz` });
   }
 }
@@ -210,7 +210,7 @@ class Worker extends Part {
   }
 
   /** Registered, with as many warm berths as it keeps. */
-  async ready({ warm, timeout = 60000 } = {}) {
+  async ready({ warm, timeout = 120000 } = {}) {
     const { BERTH_WARM, BERTH_BERTHS } = this.settings;
     const want = warm ?? Math.min(Number(BERTH_WARM), Number(BERTH_BERTHS));
     await waitFor(
@@ -240,7 +240,7 @@ class Worker extends Part {
   }
 
   /** What it left; waits up to timeout for the kernel and for init to clear up. */
-  async left({ things = true, timeout = 5000 } = {}) {
+  async left({ things = true, timeout = 60000 } = {}) {
     let left = [];
     const look = async () => {
       left = leftProcesses(this.slot, this.look());
@@ -369,7 +369,7 @@ class Stack {
     } finally {
       for (const program of this.programs) if (program.running && program !== this.redisServer.program) await program.kill();
       this.redis?.disconnect();
-      if (this.redisServer.program) await this.redisServer.term(5000);
+      if (this.redisServer.program) await this.redisServer.term(30000);
       for (const worker of this.workers) worker.slot.free();
     }
     for (const program of this.programs) {
@@ -382,7 +382,7 @@ class Stack {
   async #end(part, problem) {
     if (!part.running) return;
     const { code, signal, forced } = await part.term();
-    if (forced) problem(`${part.name} did not end within 20 s of SIGTERM`);
+    if (forced) problem(`${part.name} did not end within 90 s of SIGTERM`);
     else if (code !== 0) problem(`${part.name} ended with ${signal ?? `status ${code}`}`);
   }
 

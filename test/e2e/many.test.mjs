@@ -41,7 +41,7 @@ async function quiet(stack) {
       const { taken, cleaning } = await stack.workers[0].record();
       return Number(taken) === 0 && Number(cleaning) === 0;
     },
-    { timeout: 30000, what: 'every berth to be clean' },
+    { timeout: 120000, what: 'every berth to be clean' },
   );
   assert.deepEqual(await stack.audit(), []);
 }

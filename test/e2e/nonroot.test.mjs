@@ -9,7 +9,7 @@ import { withPlaywright } from './site.mjs';
 
 const UID = 65500; // nobody's
 
-test('a worker as an ordinary user', { timeout: 120000, skip: process.getuid() !== 0 && 'needs root to become somebody else' }, async (t) => {
+test('a worker as an ordinary user', { timeout: 300000, skip: process.getuid() !== 0 && 'needs root to become somebody else' }, async (t) => {
   // The repository may lie where that user cannot read.
   const dir = mkdtempSync(join(tmpdir(), 'berth-nonroot-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));

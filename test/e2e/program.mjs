@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 
 /** Resolves with fn's first truthy value; polls, since what is waited for happens in other processes. */
-export async function waitFor(fn, { timeout = 15000, every = 20, what = 'a condition' } = {}) {
+export async function waitFor(fn, { timeout = 90000, every = 20, what = 'a condition' } = {}) {
   const deadline = Date.now() + timeout;
   let last;
   for (;;) {
@@ -69,7 +69,7 @@ export class Program {
   }
 
   /** The first match of pattern in a line it prints, now or later; an error if it ends first. */
-  line(pattern, timeout = 15000) {
+  line(pattern, timeout = 90000) {
     return new Promise((resolve, reject) => {
       let seen = 0;
       const done = (settle, value) => {
@@ -103,7 +103,7 @@ export class Program {
   }
 
   /** TERM, then KILL when it takes longer than grace ms. Returns { code, signal, forced }. */
-  async end(grace = 20000) {
+  async end(grace = 90000) {
     if (!this.running) return { ...this.exited, forced: false };
     this.signal('SIGTERM');
     let timer;

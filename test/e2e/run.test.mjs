@@ -56,7 +56,7 @@ async function makeRun(t, settings = {}, dir = mkdtempSync(join(tmpdir(), 'berth
           left.push(...readdirSync(dir).filter((name) => name.startsWith('berth-run')));
           return left.length === 0;
         },
-        { timeout: 5000, every: 50 },
+        { timeout: 60000, every: 50 },
       ).catch(() => {});
       return left;
     },
@@ -101,7 +101,7 @@ test('make run, real browsers: what it prints works when pasted', { timeout: 300
   const pasted = lines.slice(from, to).join('\n');
   const { error, stdout, stderr } = await new Promise((resolve) => {
     const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
-    execFile('bash', ['-c', pasted], { cwd: join(ROOT, 'test'), env, timeout: 60000 }, (error, stdout, stderr) => {
+    execFile('bash', ['-c', pasted], { cwd: join(ROOT, 'test'), env, timeout: 180000 }, (error, stdout, stderr) => {
       resolve({ error, stdout, stderr });
     });
   });
@@ -122,7 +122,7 @@ test('make run ended by SIGTERM leaves nothing', { timeout: 300000 }, async (t) 
   const run = await makeRun(t, { BERTH_DRIVER: 'sim' });
   await ready(run);
   run.look();
-  await run.program.end(40000);
+  await run.program.end();
   assert.deepEqual(await run.left(), []);
 });
 

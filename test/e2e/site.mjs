@@ -27,11 +27,11 @@ export async function startSite(t) {
 
 /** Playwright over CDP: goes to url, presses the button, returns what it saw; leaves the connection to the caller. */
 export async function withPlaywright(connectUrl, url, { close = true } = {}) {
-  const browser = await chromium.connectOverCDP(connectUrl, { timeout: 20000 });
+  const browser = await chromium.connectOverCDP(connectUrl, { timeout: 60000 });
   try {
     const context = browser.contexts()[0];
     const page = context.pages()[0] ?? (await context.newPage());
-    await page.goto(url, { timeout: 20000 });
+    await page.goto(url, { timeout: 60000 });
     const title = await page.title();
     if (!url.startsWith('data:')) {
       await page.click('button');
@@ -48,7 +48,7 @@ export async function withPuppeteer(browserWSEndpoint, url) {
   const browser = await puppeteer.connect({ browserWSEndpoint, defaultViewport: null });
   try {
     const page = (await browser.pages())[0] ?? (await browser.newPage());
-    await page.goto(url, { timeout: 20000 });
+    await page.goto(url, { timeout: 60000 });
     const title = await page.title();
     if (!url.startsWith('data:')) {
       await page.click('button');

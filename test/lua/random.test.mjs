@@ -1,12 +1,12 @@
-// BERTH_RANDOM_STEPS (default 100,000) random steps in all, in many short runs; BERTH_RANDOM_SEED is the first seed. A failure
-// prints the seed and step of its run: with both set to what it says, the run is replayed alone.
+// BERTH_RANDOM_STEPS (default 100,000) random steps in all, in many short runs; BERTH_RANDOM_SEED (default: BERTH_SEED, or
+// 1) is the first seed. A failure prints the seed and step of its run: with both set to what it says, the run is replayed alone.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { startRedis, assemble, load } from './fixture.mjs';
 import { run, runs, STEPS_A_RUN } from './random.mjs';
 
 const steps = Number(process.env.BERTH_RANDOM_STEPS ?? 100000);
-const seed = Number(process.env.BERTH_RANDOM_SEED ?? Date.now() % 1000000000);
+const seed = Number(process.env.BERTH_RANDOM_SEED ?? process.env.BERTH_SEED ?? 1);
 const scripts = assemble();
 let server;
 

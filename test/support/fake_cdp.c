@@ -17,7 +17,7 @@
 #include "shared/clock.h"
 #include "shared/ws.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 90000
 
 static double waiting_since;
 

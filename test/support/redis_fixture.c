@@ -24,7 +24,7 @@
 #include "shared/clock.h"
 #include "shared/redis.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 90000
 #define POLL_MS 2
 
 static void print_log(const struct redis_fixture *f)

@@ -37,9 +37,9 @@
 #include "worker/profile.h"
 
 #define BERTHS    2
-#define TURN_S    60.0 /* longer than anything here takes */
+#define TURN_S    180.0 /* longer than anything here takes */
 #define NOBODY    65534
-#define KILL_MS   1000.0 /* in which everything has to be gone after the worker was killed */
+#define KILL_MS   60000.0 /* in which everything has to be gone after the worker was killed */
 #define KILL_RUNS 8
 
 static const struct driver_ops *ops = &driver_process;

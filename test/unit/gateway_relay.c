@@ -22,7 +22,7 @@
 #include "test/support/gateway_fixture.h"
 
 #define LONG_PING  600000
-#define SHORT_PING 64
+#define SHORT_PING 200
 #define S          "/s/" FIXTURE_SECRET
 #define PING                                                                                                 \
     "\x89\x05"                                                                                               \

@@ -282,7 +282,7 @@ static void test_idle_is_quiet(void **state)
     before = cpu_ms();
     for (int i = 0; i < 20; i++, rounds++)
         assert_int_equal(loop_once(&loop, 10), 0);
-    assert_true(cpu_ms() - before < 20.0);
+    assert_true(cpu_ms() - before < 100.0);
     close(client), close(peer), close(other), close(other_peer);
     run_until_pairs(0);
 }

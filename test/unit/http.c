@@ -24,7 +24,7 @@
 #include "shared/http.h"
 #include "shared/log.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 90000
 
 static struct ev_loop *loop;
 static struct http_server *server;
@@ -819,9 +819,9 @@ static void test_refusal_is_read(void **state)
 static const struct http_limits quick = {.head_bytes = 4096,
                                          .target_bytes = 1024,
                                          .body_bytes = 2000,
-                                         .request_ms = 60,
-                                         .idle_ms = 120,
-                                         .write_ms = 60,
+                                         .request_ms = 300,
+                                         .idle_ms = 500,
+                                         .write_ms = 300,
                                          .connections = 3};
 
 static void test_slow_senders(void **state)

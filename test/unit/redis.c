@@ -330,12 +330,12 @@ static void blames_nobody_for_its_own_standstill(void **state)
 
     (void)state;
     redis_fixture_run(&fixture);
-    connect_to(fixture.address, 50);
+    connect_to(fixture.address, 1000);
     UNTIL(&fixture, ups == 1);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 3; i++) {
         CALL(NULL, "PING");
         redis_fixture_turn(&fixture);
-        for (until = clock_mono_ms() + 60; clock_mono_ms() < until;)
+        for (until = clock_mono_ms() + 1100; clock_mono_ms() < until;)
             ;
         CALL(NULL, "PING"); /* the loop's clock is old by now */
         UNTIL(&fixture, seen_count == 2 * i + 2);
