@@ -32,6 +32,8 @@ struct driver_events {
     /* why: one line for logs and for the session's message. */
     void (*on_down)(void *arg, int berth, const char *why);
     void (*on_clean)(void *arg, int berth);
+    /* Nothing can be started any more until the driver is opened again; what runs may go on. Once. */
+    void (*on_lost)(void *arg, const char *why);
     void *arg;
 };
 

@@ -175,12 +175,12 @@ static void ask(struct worker *w)
                  NULL);
 }
 
-static void begin(struct worker *w)
+static void begin(struct worker *w, const char *reason)
 {
     struct shutdown *s = &w->shutdown;
 
     s->begun = clock_mono_ms();
-    enter(w, SHUTDOWN_ASKING, "signal");
+    enter(w, SHUTDOWN_ASKING, reason);
     arm(w, &s->limit, w->settings->worker_drain_timeout / 1000.0);
     arm(w, &s->step, ASK_S);
     if (w->control.state == CONTROL_REGISTERED)
@@ -235,9 +235,16 @@ void shutdown_cleanup(struct worker *w)
 void shutdown_signal(struct worker *w)
 {
     if (w->shutdown.phase == SHUTDOWN_NONE)
-        begin(w);
+        begin(w, "signal");
     else if (w->shutdown.phase != SHUTDOWN_DONE && !w->shutdown.forced)
         force(w, "second_signal");
+}
+
+void shutdown_lost(struct worker *w)
+{
+    w->shutdown.status = 1;
+    if (w->shutdown.phase == SHUTDOWN_NONE)
+        begin(w, "driver_lost");
 }
 
 void shutdown_registered(struct worker *w)

@@ -32,6 +32,9 @@ void shutdown_cleanup(struct worker *w);
 void shutdown_signal(struct worker *w);
 /* Another process is this worker: everything was aborted; exit with status 1 when it is clean. */
 void shutdown_stale(struct worker *w);
+/* Its driver can start nothing any more: drains, and exits with status 1, so that whoever runs it starts it
+ * anew. */
+void shutdown_lost(struct worker *w);
 /* The answer to `register` came while the worker was told to end: it has a place in Redis to leave. */
 void shutdown_registered(struct worker *w);
 /* Something changed that a worker on its way out may have waited for. */

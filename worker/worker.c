@@ -35,6 +35,14 @@ static void on_driver_clean(void *arg, int berth)
     turn_on_clean(&w->berths[berth]);
 }
 
+static void on_driver_lost(void *arg, const char *why)
+{
+    struct worker *w = arg;
+
+    log_error("driver_lost", "worker=%s why=%s", w->id, why);
+    shutdown_lost(w);
+}
+
 static void on_gateway_clients(void *arg, int berth, int n)
 {
     struct worker *w = arg;
@@ -78,7 +86,7 @@ static int open_driver(struct worker *w, const struct profile *p, char *err, uns
 {
     struct driver_config config = {
         .loop = w->loop, .settings = w->settings, .worker_id = w->id, .berths = w->capacity};
-    struct driver_events events = {on_driver_up, on_driver_down, on_driver_clean, w};
+    struct driver_events events = {on_driver_up, on_driver_down, on_driver_clean, on_driver_lost, w};
     struct worker_driver *d = &w->drivers[w->driver_count];
 
     if (find_driver(w, p->driver))

@@ -1,5 +1,6 @@
 // A bare CDP client that shows what WebSocket libraries of browsers' clients hide: close codes, reasons, pings.
 import { WebSocket } from 'ws';
+import { waitFor } from './program.mjs';
 
 export class Cdp {
   #next = 1;
@@ -60,4 +61,18 @@ export class Cdp {
   drop() {
     this.ws.terminate();
   }
+}
+
+/** A page of its own at url, without a client library's time: { evaluate(expression) }. Waits until url is what is shown. */
+export async function openPage(cdp, url) {
+  const { targetId } = await cdp.send('Target.createTarget', { url });
+  const { sessionId } = await cdp.send('Target.attachToTarget', { targetId, flatten: true });
+  const evaluate = async (expression) => {
+    const { result, exceptionDetails: e } = await cdp.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true }, sessionId);
+    if (e) throw new Error(e.exception?.description ?? e.text);
+    return result.value;
+  };
+  const shown = `location.href === ${JSON.stringify(url)} && document.readyState === 'complete'`;
+  await waitFor(() => evaluate(shown), { timeout: 180000, every: 50, what: `${url} to be shown` });
+  return { evaluate };
 }

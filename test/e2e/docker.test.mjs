@@ -169,4 +169,21 @@ test('docker: what is missing is said plainly', file.test, async (t) => {
   await said({ BERTH_DOCKER_IMAGE: '../x' }, /BERTH_DOCKER_IMAGE: \.\.\/x is no name of an image/);
 });
 
+test('docker: an engine that is restarted: sessions end with the reason, the worker says that it has to begin anew, and does', { ...file.test, skip: skip || (!engine.end && 'the engine that runs here is not ours to restart') }, async (t) => {
+  const { worker } = file;
+  const session = await file.create(t);
+  const cdp = await file.cdp(session);
+  await engine.end();
+  await cdp.closed;
+  assert.equal((await file.ended(session)).reason, 'browser_crashed');
+  assert.ok(worker.running, 'the worker waits for the engine');
+  await engine.begin();
+  const { code } = await worker.program.ended;
+  assert.equal(code, 1);
+  assert.match(worker.program.tail(200), /driver_lost .*holds a berth's network, is gone/);
+  await worker.start();
+  await file.warm();
+  assert.equal((await withPlaywright((await file.create(t)).connectUrl, 'data:text/html,<title>anew</title>')).title, 'anew');
+});
+
 manySessions(file, { sessions: 20 });

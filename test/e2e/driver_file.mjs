@@ -72,8 +72,19 @@ class DriverFile {
     return this.ended(session, stack);
   }
 
-  cdp({ connectUrl }) {
-    return Cdp.open(connectUrl, { handshakeTimeout: this.budget });
+  /** A connection to its browser. The gateway gives up one that takes long on a busy machine: it is tried again while the session lives. */
+  cdp({ id, connectUrl }, stack = this.stack) {
+    return waitFor(
+      async () => {
+        try {
+          return await Cdp.open(connectUrl, { handshakeTimeout: this.budget });
+        } catch (error) {
+          error.final = !(error.status >= 500) || (await stack.session(id)).state !== 'running';
+          throw error;
+        }
+      },
+      { timeout: this.budget, every: 200, what: `a connection to ${id}` },
+    );
   }
 
   /** Playwright: { browser, page }. */

@@ -3,6 +3,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { waitFor } from './harness.mjs';
+import { openPage } from './cdp.mjs';
 import { descendants, processes } from './host.mjs';
 
 export function driverSuite(file) {
@@ -60,11 +61,11 @@ export function driverSuite(file) {
     const still = were.filter(({ pid, start }) => all.get(pid)?.start === start);
     assert.deepEqual(still, [], 'processes of a browser that outlived their session');
     const next = await file.create(t);
-    const { browser, page } = await file.connect(next);
+    const again = await file.cdp(next);
     const hits = file.site.hits.length;
-    await page.goto(`${file.site.url}/next`);
+    await openPage(again, `${file.site.url}/next`);
     assert.equal(file.site.hits[hits].cookie, undefined, 'nothing of another session is in it');
-    await browser.close();
+    again.drop();
     await file.release(next);
     await file.atRest();
   });

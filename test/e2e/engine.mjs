@@ -4,6 +4,7 @@
 //
 //   const engine = await startEngine();
 //   test('…', { skip: engine.reason }, …)        reason: why there is none; false where there is
+//   engine.begin, engine.end                     of one of our own; undefined where it is the machine's
 //   engine.socket, engine.env                    for workers      engine.request(method, path, body)   engine.containers(workerId)
 import http from 'node:http';
 import { execFile } from 'node:child_process';
@@ -77,29 +78,40 @@ class Engine {
   }
 }
 
-/** Starts one of our own; its end is this process's. */
-async function ownEngine() {
-  const dir = mkdtempSync('/tmp/berth-docker-'); // short: a containerd socket's path has a limit
-  const program = new Program('dockerd', [join(ROOT, 'scripts/docker-engine'), dir, `${BUILD}-docker`], {
-    env: process.env,
-    cwd: dir,
-    logFile: join(dir, 'log'),
-  });
-  after(async () => {
-    await program.end(30000);
-    rmSync(dir, { recursive: true, force: true });
-  });
-  const socket = join(dir, 'docker.sock');
-  await waitFor(
-    async () => {
-      if (!program.running) throw Object.assign(new Error('dockerd ended'), { final: true });
-      return answers(socket);
-    },
-    { timeout: 120000, every: 50, what: 'dockerd' },
-  ).catch((error) => {
-    throw new Error(`dockerd cannot run on this machine: ${error.message}: ${program.tail(3)}`);
-  });
-  return new Engine(socket);
+/** One of our own; its end is this process's. */
+class OwnEngine extends Engine {
+  static async start() {
+    const dir = mkdtempSync('/tmp/berth-docker-'); // short: a containerd socket's path has a limit
+    const engine = new OwnEngine(join(dir, 'docker.sock'));
+    engine.dir = dir;
+    after(async () => {
+      await engine.end();
+      rmSync(dir, { recursive: true, force: true });
+    });
+    await engine.begin();
+    return engine;
+  }
+
+  async begin() {
+    this.program = new Program('dockerd', [join(ROOT, 'scripts/docker-engine'), this.dir, `${BUILD}-docker`], {
+      env: process.env,
+      cwd: this.dir,
+      logFile: join(this.dir, 'log'),
+    });
+    await waitFor(
+      async () => {
+        if (!this.program.running) throw Object.assign(new Error('dockerd ended'), { final: true });
+        return answers(this.socket);
+      },
+      { timeout: 120000, every: 50, what: 'dockerd' },
+    ).catch((error) => {
+      throw new Error(`dockerd cannot run on this machine: ${error.message}: ${this.program.tail(3)}`);
+    });
+  }
+
+  end() {
+    return this.program.end(60000);
+  }
 }
 
 export async function startEngine() {
@@ -107,7 +119,7 @@ export async function startEngine() {
   const given = process.env.BERTH_DOCKER_SOCKET ?? USUAL;
   let engine;
   try {
-    engine = existsSync(given) && (await answers(given)) && (await isOurs(given)) ? new Engine(given) : await ownEngine();
+    engine = existsSync(given) && (await answers(given)) && (await isOurs(given)) ? new Engine(given) : await OwnEngine.start();
     await engine.image();
   } catch (error) {
     return { reason: error.message };

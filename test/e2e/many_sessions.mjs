@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { pause, waitFor } from './harness.mjs';
 import { allAtRest } from './crowd.mjs';
+import { openPage } from './cdp.mjs';
 import { random } from './random.mjs';
 
 const SEED = Number(process.env.BERTH_SESSIONS_SEED ?? 4);
@@ -70,10 +71,9 @@ class Run {
   async use(session, number) {
     const cdp = await this.file.cdp(session);
     try {
-      const { targetId } = await cdp.send('Target.createTarget', { url: 'about:blank' });
-      const { sessionId } = await cdp.send('Target.attachToTarget', { targetId, flatten: true });
-      const { result } = await cdp.send('Runtime.evaluate', { expression: `${number} + 1` }, sessionId);
-      if (result.value !== number + 1) throw new Error(`the page says ${JSON.stringify(result)}`);
+      const page = await openPage(cdp, 'about:blank');
+      const said = await page.evaluate(`${number} + 1`);
+      if (said !== number + 1) throw new Error(`the page says ${said}`);
     } finally {
       cdp.drop();
     }

@@ -6,13 +6,14 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startStack } from './harness.mjs';
+import { openPage } from './cdp.mjs';
 
 const CLOCK_OFF = 10000; // a guest that gets little CPU sets its clock late
 
 /** By how much the guest's clock is off, beyond what the asking took. */
 async function clockError(page) {
   const before = Date.now();
-  const there = await page.evaluate(() => Date.now());
+  const there = await page.evaluate('Date.now()');
   return Math.max(before - there, there - Date.now(), 0);
 }
 
@@ -96,10 +97,10 @@ export function microvmSuite(file, { state, misfit }) {
     await file.warm(1, other.workers[0]);
     await new Promise((resolve) => setTimeout(resolve, 1.2 * CLOCK_OFF)); // what is measured is that time passes for a guest that stands still
     const session = await file.create(null, {}, other);
-    const { browser, page } = await file.connect(session);
-    const error = await clockError(page);
+    const cdp = await file.cdp(session, other);
+    const error = await clockError(await openPage(cdp, 'about:blank'));
     assert.ok(error < CLOCK_OFF, `the clock is off by ${error} ms`);
-    await browser.close();
+    cdp.drop();
     await file.release(session, other);
   });
 

@@ -33,7 +33,7 @@ const file = driverFile({
   driver: 'qemu',
   skip: missing(),
   budget: 180000,
-  start: 400000, // a template and a clone, without KVM and with neighbours
+  start: 600000, // a template and a clone, without KVM and with neighbours
   browser: /^qemu/,
   api: { BERTH_START_TIMEOUT: '300s' },
   prepare(scope) {

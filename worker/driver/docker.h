@@ -1,5 +1,5 @@
-/* docker.h: the docker driver's own state, shared by docker.c (berths) and docker_open.c (opening and
- * closing). */
+/* docker.h: the docker driver's own state, shared by docker.c (berths), docker_start.c (from a container's
+ * creation to its end) and docker_open.c (opening and closing). */
 #ifndef BERTH_DOCKER_H
 #define BERTH_DOCKER_H
 #include <ev.h>
@@ -63,6 +63,7 @@ struct driver {
     char *worker_id;
     long uid_base;
     int lock; /* this worker id, on this host */
+    int lost; /* the owner was told that no berth can start any more */
     struct docker_abilities can;
     struct docker_engine *engine;  /* on the loop */
     struct docker_engine *waiting; /* on a loop of its own, for opening and closing */
@@ -75,6 +76,23 @@ struct driver {
 /* docker.c */
 void docker_berth_init(struct docker_berth *b, struct driver *d, int index);
 void docker_berth_end(struct docker_berth *b);
+/* The one writer of a berth's state. seconds: when the timer fires; negative: never; 0: at once. */
+void docker_set_state(struct docker_berth *b, enum docker_state_of_berth state, double seconds);
+/* The next step of a start; the deadline is one for all of them. */
+void docker_set_step(struct docker_berth *b, enum docker_state_of_berth state);
+/* It did not work or is over: tells the owner, from the loop. */
+void docker_fail(struct docker_berth *b, const char *why);
+/* Asks the engine something about a container, or (own) about the berth's; one call at a time. json: body or
+ * NULL. */
+void docker_call(struct docker_berth *b, const char *method, const char *what, const char *json,
+                 long limit_ms, docker_reply_cb *cb);
+void docker_call_own(struct docker_berth *b, const char *method, const char *rest, long limit_ms,
+                     docker_reply_cb *cb);
+/* Has the container removed, until it is; says on_clean then. Never from inside a stream's callback. */
+void docker_look_if_clean(struct docker_berth *b);
+/* docker_start.c */
+void docker_start(struct driver *d, int berth, const struct profile *profile);
+void docker_output_init(struct docker_berth *b); /* what the browser prints is told to the berth */
 struct docker_container docker_container_of(const struct docker_berth *b);
 /* docker_open.c: driver_ops */
 struct driver *docker_open(const struct driver_config *config, const struct driver_events *events,
