@@ -284,6 +284,9 @@ static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, con
                             char *err, size_t errlen)
 {
     struct vmm *v = mem_alloc(sizeof(*v));
+    /* What it says of each request, and after it has said why it ends. */
+    static const char *const dull[] = {"The API server received", "The request was executed",
+                                       "Firecracker exiting with", NULL};
     const char *what = "the snapshot's state";
     int theirs = -1;
 
@@ -313,8 +316,10 @@ static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, con
     }
     v->link = vsock_link_new(h->loop, theirs, GUEST_VSOCK_PORT);
     what = "the process";
-    if (start(v, spec) == 0)
+    if (start(v, spec) == 0) {
+        v->process.tail.dull = dull;
         return v;
+    }
 fail:
     snprintf(err, errlen, "cannot start Firecracker: %s: %s", what, strerror(errno));
     vmm_process_release(v);

@@ -70,6 +70,8 @@ int fc_jail_find(const struct fc_jail *j, const char *path) MUST_USE;
 /* A new non-blocking connection to it, only if a process of this user listens, whose number goes to pid. -1
  * with errno. */
 int fc_jail_connect(int found, long uid, pid_t *pid) MUST_USE;
+/* Removes what workers that are dead left in the folder of all workers' jails. */
+void fc_jail_clear_dead(const char *jails);
 /* Removes a folder and all below it without following links. 0, or -1 with errno. */
 int fc_jail_clear(const char *folder);
 

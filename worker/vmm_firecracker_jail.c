@@ -14,7 +14,9 @@
 
 #include "../shared/log.h"
 #include "../shared/random.h"
+#include "host_lock.h"
 #include "image.h"
+#include "net_clean.h"
 #include "snapshot.h"
 #include "vmm_firecracker.h"
 
@@ -66,6 +68,25 @@ static int clear_at(int parent, const char *name, int depth)
 int fc_jail_clear(const char *folder)
 {
     return clear_at(AT_FDCWD, folder, 0);
+}
+
+void fc_jail_clear_dead(const char *jails)
+{
+    DIR *d = opendir(jails);
+    struct dirent *e;
+    char name[320];
+    int lock;
+
+    while (d && (e = readdir(d))) {
+        snprintf(name, sizeof(name), NET_CLEAN_WORKER_LOCK, e->d_name);
+        lock = e->d_name[0] == '.' ? -1 : host_lock_take(name, 0);
+        if (lock < 0)
+            continue; /* it lives, or is this one */
+        log_info("jails_removed", "worker=%s result=%d", e->d_name, clear_at(dirfd(d), e->d_name, 0));
+        close(lock);
+    }
+    if (d)
+        closedir(d);
 }
 
 void fc_jail_remove(struct fc_jail *j)

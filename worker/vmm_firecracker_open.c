@@ -128,6 +128,7 @@ static int open_base(struct vmm_host *h, const char *state, const char *worker_i
                  strerror(errno));
         return -1;
     }
+    fc_jail_clear_dead(jails);
     if (statvfs(h->base, &fs) == 0 && fs.f_flag & (ST_NODEV | ST_NOEXEC))
         log_warn("jails_unusable",
                  "folder=%s why=\"its file system is mounted nodev or noexec: Firecracker cannot run there\"",

@@ -10,14 +10,22 @@
 
 #define READS_A_TURN 8
 
+static int is_dull(const struct vmm_tail *t)
+{
+    for (const char *const *part = t->dull; part && *part; part++) {
+        if (strstr(t->line, *part))
+            return 1;
+    }
+    return 0;
+}
+
 static void take(struct vmm_tail *t, const char *data, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (data[i] == '\n') {
             t->line[t->len] = '\0';
             if (t->len) {
-                /* Firecracker's last words do not say why: those before them do. */
-                if (!strstr(t->line, "Firecracker exiting with error"))
+                if (!is_dull(t))
                     memcpy(t->last, t->line, (size_t)t->len + 1);
                 log_debug("vm_output", "line=%s", t->line);
             }

@@ -12,6 +12,8 @@ struct vmm_tail {
     char line[VMM_TAIL_LINE_MAX]; /* being read; what is longer is cut */
     char last[VMM_TAIL_LINE_MAX]; /* the last whole one that was not empty */
     int len;
+    const char *const *dull; /* parts of lines that tell no reason, so do not count as last; NULL at the end.
+                                Set after vmm_tail_init, or NULL */
 };
 
 /* fd: the reading end of a pipe, non-blocking; the tail's until vmm_tail_cleanup. */

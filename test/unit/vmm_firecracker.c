@@ -1,6 +1,6 @@
 /* links: worker/vmm_firecracker.c worker/vmm_firecracker_api.c worker/vmm_firecracker_jail.c */
 /* links: worker/vmm_firecracker_open.c worker/vmm_process.c worker/vmm_tail.c worker/vsock_link.c */
-/* links: worker/child.c */
+/* links: worker/child.c worker/host_lock.c */
 /* Unit tests of Firecracker's monitor: versions, what the API is told, what its refusals become, a jail's
  * layout and how nothing in it is followed, the vsock handshake. */
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "shared/buf.h"
+#include "worker/host_lock.h"
 #include "worker/image.h"
 #include "worker/vmm_firecracker.h"
 #include "worker/vsock_link.h"
@@ -301,6 +302,23 @@ static void test_clear_follows_nothing(void **state)
     assert_int_equal(access(path, F_OK), 0);
 }
 
+static void test_dead_workers(void **state)
+{
+    struct place *p = *state;
+    char dead[100], alive[100], err[200];
+    int lock = host_lock_take_worker("unit-fc-alive", err, sizeof(err));
+
+    assert_true(lock >= 0);
+    snprintf(dead, sizeof(dead), "%s/unit-fc-dead", p->folder);
+    snprintf(alive, sizeof(alive), "%s/unit-fc-alive", p->folder);
+    assert_int_equal(mkdir(dead, 0700), 0);
+    assert_int_equal(mkdir(alive, 0700), 0);
+    fc_jail_clear_dead(p->folder);
+    assert_int_equal(access(dead, F_OK), -1);
+    assert_int_equal(access(alive, F_OK), 0);
+    close(lock);
+}
+
 /* ---- vsock ---- */
 
 static void test_handshake(void **state)
@@ -398,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_layout, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clear_follows_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dead_workers, set_up, tear_down),
         cmocka_unit_test(test_handshake),
         cmocka_unit_test(test_link),
     };
