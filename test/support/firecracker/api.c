@@ -379,23 +379,6 @@ static int check_snapshot_load(struct call *c)
     return 0;
 }
 
-static int check_text_fields(struct call *c, const struct route *r)
-{
-    unsigned char mac[6];
-    const struct value *v;
-
-    if (r->table == &fields_net) {
-        v = reader_get(&fields_net, &c->body, "guest_mac");
-        if (v->set && machine_parse_mac(v->text, mac) != 0)
-            return fault_set(
-                &c->fault,
-                "An error occurred when deserializing the json body of a request: invalid MAC address: "
-                "%s.",
-                v->text);
-    }
-    return r->table == &fields_snapshot_load ? check_snapshot_load(c) : 0;
-}
-
 static int understand(struct call *c, const struct route *r)
 {
     const char *given;
@@ -408,7 +391,7 @@ static int understand(struct call *c, const struct route *r)
     if (reader_parse(r->table, c->request->body, c->request->len, &c->body, err, sizeof(err)) != 0)
         return fault_set(&c->fault, "An error occurred when deserializing the json body of a request: %s.",
                          err);
-    if (check_text_fields(c, r) != 0)
+    if (r->table == &fields_snapshot_load && check_snapshot_load(c) != 0)
         return -1;
     if (!r->id_field)
         return 0;

@@ -89,7 +89,7 @@ TABLE(fields_mmds_config, "MmdsConfig", CHOICE("version", DEFAULTED, mmds_versio
       OPTIONAL("ipv4_address", FIELD_STRING), DEFAULTED("imds_compat", FIELD_BOOL));
 
 TABLE(fields_net, "NetworkInterfaceConfig", REQUIRED("iface_id", FIELD_STRING),
-      REQUIRED("host_dev_name", FIELD_STRING), OPTIONAL("guest_mac", FIELD_STRING),
+      REQUIRED("host_dev_name", FIELD_STRING), OPTIONAL("guest_mac", FIELD_MAC),
       {"mtu", FIELD_U16, FIELD_OPTIONAL, NULL, NULL, 16}, PART("rx_rate_limiter", OPTIONAL, limiter),
       PART("tx_rate_limiter", OPTIONAL, limiter));
 TABLE(fields_net_update, "NetworkInterfaceUpdateConfig", REQUIRED("iface_id", FIELD_STRING),

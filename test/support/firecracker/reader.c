@@ -1,6 +1,7 @@
 /* reader.c: see reader.h. */
 #include "reader.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,9 +142,12 @@ static int read_number(struct reader *r, struct number *n)
 
 static int read_word(struct reader *r, const char *word)
 {
-    if (r->len - r->at < strlen(word) || strncmp(r->s + r->at, word, strlen(word)) != 0)
-        return fail(r, 1, "expected ident");
-    r->at += strlen(word);
+    for (; *word; word++) {
+        if (r->at >= r->len)
+            return fail(r, 0, "EOF while parsing a value");
+        if (r->s[r->at++] != *word)
+            return fail(r, 0, "expected ident");
+    }
     return 0;
 }
 
@@ -337,6 +341,14 @@ static int read_list(struct reader *r, const struct table *t, struct value *out)
     return 0;
 }
 
+static int is_mac(const char *text)
+{
+    for (int i = 0; i < 17; i++)
+        if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char)text[i]))
+            return 0;
+    return text[17] == '\0';
+}
+
 static int read_value(struct reader *r, const struct field *f, struct value *out)
 {
     int c = peek(r);
@@ -363,6 +375,12 @@ static int read_value(struct reader *r, const struct field *f, struct value *out
         if (c != '"')
             return wrong_type(r, f->type == FIELD_PATH ? "path string" : "a string");
         return read_string(r, &out->text);
+    case FIELD_MAC:
+        if (c != '"')
+            return wrong_type(r, "a string");
+        if (read_string(r, &out->text) != 0)
+            return -1;
+        return is_mac(out->text) ? 0 : fail(r, 0, "The provided MAC address is invalid.");
     case FIELD_ENUM:
         return read_enum(r, f->variants, out);
     case FIELD_STRUCT:

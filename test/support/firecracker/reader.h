@@ -14,6 +14,7 @@ enum field_type {
     FIELD_U64,
     FIELD_STRING,
     FIELD_PATH,
+    FIELD_MAC,
     FIELD_ENUM,   /* one of variants */
     FIELD_STRUCT, /* table */
     FIELD_LIST,   /* of table; of strings if NULL */
