@@ -151,10 +151,10 @@ lua: $(BUILD)/scripts.c
 
 # The fake Firecracker and its jailer run in a jail without libraries: static, so never with a sanitizer.
 FAKE     := $(BUILD)/test/fake
-FAKE_SRC := $(filter-out %/jailer.c,$(wildcard test/support/firecracker/*.c)) worker/guest/protocol.c
+FAKE_SRC := $(filter-out %/jailer.c %/jail_cgroup.c %/page_handler.c,$(wildcard test/support/firecracker/*.c)) worker/guest/protocol.c
 JAIL_SRC := $(addprefix test/support/firecracker/,jailer.c jail_cgroup.c args.c faults.c loop.c net.c text.c)
 
-fake-firecracker: $(FAKE)/firecracker $(FAKE)/jailer
+fake-firecracker: $(FAKE)/firecracker $(FAKE)/jailer $(FAKE)/page-handler
 
 $(FAKE)/%.o: %.c Makefile
 	$(call say,CC,$<)
@@ -165,6 +165,11 @@ $(FAKE)/jailer: $(JAIL_SRC:%.c=$(FAKE)/%.o)
 $(FAKE)/firecracker $(FAKE)/jailer:
 	$(call say,LD,$@)
 	$(Q)$(CC) -static -pthread -o $@ $^
+
+# The worker's own page server, for them to be held together.
+$(FAKE)/page-handler: $(call objs,test/support/firecracker/page_handler.c $(wildcard worker/page_server*.c)) $(BUILD)/libshared.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 e2e: all fake-firecracker hostile
 	@$(NODE_TEST) $(or $(TESTS),$(sort $(wildcard test/e2e/*.test.mjs)))

@@ -1,7 +1,7 @@
 // The fake Firecracker of test/support/firecracker, alone or in its jail: started, spoken to over its API's socket, its guest's
 // control port and CDP port; and what tests need around it: namespaces with a tap, files that pass for kernel and root.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -159,6 +159,7 @@ function connectVsock(path, port) {
           socket,
           send: (line) => socket.write(`${line}\n`),
           line: (pattern) => waitFor(() => lines.find((l) => pattern.test(l)), { timeout: LIMIT, what: `the guest to say ${pattern}` }),
+          lines: () => lines,
           end: () => socket.destroy(),
         });
       }
@@ -173,5 +174,3 @@ export const restoreOrder = (mac, seed = 'a') =>
 
 /** Runs a command in a network namespace; its output. */
 export const inside = (netns, ...command) => execFileSync('nsenter', [`--net=${netns}`, ...command], { encoding: 'utf8' });
-
-export const readBytes = (path) => readFileSync(path);

@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, 
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
-import { FakeFirecracker, guestFiles, inside, install, missing, namespace, restoreOrder } from './fake_firecracker.mjs';
+import { FAKE, FakeFirecracker, guestFiles, inside, install, missing, namespace, restoreOrder } from './fake_firecracker.mjs';
 import { Program } from './program.mjs';
 
 const skip = missing();
@@ -13,6 +13,12 @@ const MEMORY_MIB = 64;
 const TEMPLATE_MAC = '02:be:27:00:00:02';
 
 const NET = { iface_id: 'eth0', host_dev_name: 'tap0', guest_mac: TEMPLATE_MAC };
+
+const VERSION_URL = 'http://172.31.255.2:9223/json/version';
+
+/** What is answered to a request from within a network namespace, or the error's code. */
+const fetchInside = (netns, url) =>
+  inside(netns, process.execPath, '-e', 'fetch(process.argv[1]).then((r) => r.text()).catch((e) => e.cause.code).then((text) => process.stdout.write(text))', url);
 
 /** A machine as the driver configures one, started, its guest settled. */
 async function template(t, installed, files, netns) {
@@ -47,17 +53,54 @@ test('boot, snapshot, clones: the guest is who it is told to be, and is reached 
     await fc.ok('PUT', '/snapshot/load', { snapshot_path: '/state', mem_backend: { backend_type: 'File', backend_path: '/memory' }, resume_vm: true });
     assert.equal((await fc.ok('GET', '/')).state, 'Running');
     const guest = await fc.vsock(join(fc.root, 'v.sock'));
-    assert.throws(() => inside(netns, 'curl', '-sSf', '-m', '20', 'http://172.31.255.2:9223/json/version'), /refused|connect/i);
+    assert.equal(fetchInside(netns, VERSION_URL), 'ECONNREFUSED');
     guest.send(restoreOrder(mac, seed));
     await guest.line(/^ready .*total_ms=/);
     // As a worker says it: the guest has another hardware address from now on, and nobody has to ask for it.
     inside(netns, 'ip', 'neigh', 'replace', '172.31.255.2', 'lladdr', mac, 'dev', 'tap0', 'nud', 'permanent');
-    const version = JSON.parse(inside(netns, 'curl', '-sSf', '-m', '60', 'http://172.31.255.2:9223/json/version'));
+    const version = JSON.parse(fetchInside(netns, VERSION_URL));
     assert.match(version.webSocketDebuggerUrl, /^ws:\/\/172\.31\.255\.2:9223\/devtools\/browser\/[0-9a-f-]{36}$/);
     return version.webSocketDebuggerUrl;
   };
   const urls = [await clone('a', 'a', '02:00:00:00:00:0a'), await clone('b', 'b', '02:00:00:00:00:0b')];
   assert.equal(urls[0], urls[1], 'both have the browser of the snapshot');
+});
+
+/** The worker's page server as a program of its own, in front of a memory file. */
+async function pageHandler(t, dir, socket, memory, uid) {
+  const program = new Program('page-handler', [join(FAKE, 'page-handler'), socket, memory, `${uid}`], { env: {}, logFile: join(dir, 'page-handler.log') });
+  t.after(() => program.kill());
+  await program.line(/^listening/, 60000);
+  return program;
+}
+
+test('memory from a page-fault handler: the guest finds its pages; without the handler it stands still, and the API answers', { skip }, async (t) => {
+  const installed = install(t);
+  const files = guestFiles(join(installed.dir, 'files'));
+  const one = await template(t, installed, files, namespace(t, `fc-${process.pid}-u`));
+  const clone = async (id, netns) => {
+    const fc = await FakeFirecracker.jailed(t, id, installed, { netns, files: { root: files.root, state: join(one.root, 'state') } }).listening();
+    const handler = await pageHandler(t, installed.dir, join(fc.root, 'pages.sock'), join(one.root, 'memory'), 61234);
+    const load = await fc.request('PUT', '/snapshot/load', { snapshot_path: '/state', mem_backend: { backend_type: 'Uffd', backend_path: '/pages.sock' } });
+    return { fc, handler, load };
+  };
+  const a = await clone('ua', namespace(t, `fc-${process.pid}-ua`));
+  if (a.load.status === 400 && /Failed to UFFD object/.test(a.load.body.fault_message)) return t.skip(a.load.body.fault_message);
+  assert.equal(a.load.status, 204, JSON.stringify(a.load.body));
+  await a.fc.ok('PATCH', '/vm', { state: 'Resumed' });
+  const guest = await a.fc.vsock(join(a.fc.root, 'v.sock'));
+  guest.send(restoreOrder('02:00:00:00:00:0a'));
+  await guest.line(/^ready /);
+  await a.handler.end(60000);
+  const faults = Number(/connected=1 faults=(\d+)/.exec(a.handler.tail())?.[1]);
+  assert.ok(faults >= (MEMORY_MIB << 20) / (256 << 10), `every page that the guest looked at was asked for: ${a.handler.tail()}`);
+  const b = await clone('ub', namespace(t, `fc-${process.pid}-ub`));
+  await b.handler.kill();
+  await b.fc.ok('PATCH', '/vm', { state: 'Resumed' });
+  const stuck = await b.fc.vsock(join(b.fc.root, 'v.sock'));
+  stuck.send(restoreOrder('02:00:00:00:00:0b'));
+  for (let i = 0; i < 20; i++) assert.equal((await b.fc.ok('GET', '/')).state, 'Running');
+  assert.equal(stuck.lines().length, 0, 'a guest without its pages says nothing');
 });
 
 const BEFORE = 'The requested operation is not supported before starting the microVM.';
