@@ -20,6 +20,7 @@ struct image;    /* image.h */
 struct settings; /* shared/settings.h */
 struct vmm;
 struct vmm_host;
+struct working_set; /* working_set.h */
 
 enum vmm_step { VMM_SPAWN, VMM_BOOT, VMM_SAVE, VMM_LOAD, VMM_PAUSE, VMM_RESUME };
 
@@ -52,6 +53,7 @@ struct vmm_spec {
     /* Guest memory. Template: the folder's file, left complete by `save`. Clone: what is mapped privately;
      * nobody can write into it. */
     int memory;
+    const struct working_set *set; /* a clone's first pages, where they are known; borrowed for the call */
 };
 
 struct vmm_events {

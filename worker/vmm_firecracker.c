@@ -18,6 +18,7 @@
 #include "../shared/log.h"
 #include "../shared/mem.h"
 #include "guest/protocol.h"
+#include "page_server.h"
 #include "vsock_link.h"
 
 #define OVERHEAD_MB 64     /* the monitor itself, and the copy of its program in the jail */
@@ -42,6 +43,7 @@ struct vmm {
     enum vmm_step step;
     int state; /* a template's file, which is made ours when it is saved; -1 */
     struct vsock_link *link;
+    struct page_server *pages; /* NULL: its memory is a file */
 };
 
 /* ---- requests ---- */
@@ -133,7 +135,7 @@ static void fc_save(struct vmm *v)
 
 static void fc_load(struct vmm *v)
 {
-    begin(v, VMM_LOAD, fc_load_requests(v->requests));
+    begin(v, VMM_LOAD, fc_load_requests(v->jail.paged, v->requests));
 }
 
 static void fc_pause(struct vmm *v)
@@ -237,8 +239,49 @@ static int wait_for_socket(struct vmm *v)
 
 /* ---- start and end ---- */
 
+static void free_pages(struct vmm *v)
+{
+    struct page_server_stats s;
+
+    if (!v->pages)
+        return;
+    page_server_stats(v->pages, &s);
+    log_debug("pages_served", "jail=%s connected=%d faults=%llu prefetched=%llu zeros=%llu fault_us=%.0f",
+              v->jail.id, s.connected, (unsigned long long)s.faults, (unsigned long long)s.prefetched,
+              (unsigned long long)s.zeros, s.fault_us);
+    page_server_free(v->pages);
+    v->pages = NULL;
+}
+
+/* Whoever waits for a page waits for ever. */
+static void on_pages_failure(void *arg, const char *why)
+{
+    struct vmm *v = arg;
+
+    if (!v->process.why[0])
+        snprintf(v->process.why, sizeof(v->process.why), "its memory: %.200s", why);
+    vmm_process_kill(v);
+}
+
+static int serve_pages(struct vmm *v, const struct vmm_spec *spec)
+{
+    char path[640];
+    struct page_server_config config = {.loop = v->host->loop,
+                                        .path = path,
+                                        .uid = v->uid,
+                                        .memory = spec->memory,
+                                        .set = spec->set,
+                                        .on_failure = on_pages_failure,
+                                        .arg = v};
+
+    snprintf(path, sizeof(path), "%s/root/" FC_PAGES, v->jail.folder);
+    v->pages = page_server_new(&config);
+    return v->pages ? 0 : -1;
+}
+
 static void release(struct vmm *v)
 {
+    free_pages(v);
     stop_waiting(v);
     fetch_free(v->fetch);
     forget_requests(v);
@@ -306,6 +349,9 @@ static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, con
     }
     what = "its jail";
     if (fc_jail_make(&v->jail, h, spec) != 0 || wait_for_socket(v) != 0)
+        goto fail;
+    what = "its memory's pages";
+    if (v->jail.paged && serve_pages(v, spec) != 0)
         goto fail;
     what = "the control port";
     if (vmm_process_pair(&v->process.control, &theirs) != 0)

@@ -14,6 +14,7 @@
 
 #define FC_API_SOCKET   "run/firecracker.socket" /* below the jail's root */
 #define FC_VSOCK        "run/control.vsock"
+#define FC_PAGES        "run/pages.socket"
 #define FC_STATE        "state" /* device state, in the snapshot's folder and in the jail */
 #define FC_REQUESTS_MAX 8
 #define FC_FILES        5
@@ -28,6 +29,7 @@ struct vmm_host {
     char program[256], jailer[256]; /* without symbolic links */
     char base[400];                 /* of this worker's jails */
     struct fc_version version;
+    int uffd;    /* 1: clones are served their pages (page_server.h) */
     int inotify; /* tells of the sockets that monitors make */
     ev_io told;
     struct vmm *waiting; /* spawned, without a socket so far */
@@ -55,6 +57,7 @@ struct fc_jail {
     char from[FC_FILES][640], to[FC_FILES][640];
     struct child_bind binds[FC_FILES];
     int bind_count;
+    int paged; /* 1: a clone whose memory comes through FC_PAGES, not from a file */
 };
 
 /* A new jail for the spec. 0, or -1 with errno; remove it in any case. */
@@ -85,7 +88,7 @@ struct fc_request {
 /* What makes a template of a fresh process, in order; the last starts it. Their number. */
 int fc_boot_requests(const struct vmm_spec *spec, struct fc_request out[FC_REQUESTS_MAX]);
 int fc_save_requests(struct fc_request out[FC_REQUESTS_MAX]);
-int fc_load_requests(struct fc_request out[FC_REQUESTS_MAX]);
+int fc_load_requests(int paged, struct fc_request out[FC_REQUESTS_MAX]);
 int fc_state_request(int paused, struct fc_request out[FC_REQUESTS_MAX]);
 void fc_request_free(struct fc_request *r);
 /* The sentence for a reply that is a failure: status 0 with curl's words, or what the body says. Always one

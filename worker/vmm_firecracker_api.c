@@ -112,12 +112,12 @@ int fc_save_requests(struct fc_request out[FC_REQUESTS_MAX])
     return add(out, n, "PUT", "/snapshot/create", body);
 }
 
-int fc_load_requests(struct fc_request out[FC_REQUESTS_MAX])
+int fc_load_requests(int paged, struct fc_request out[FC_REQUESTS_MAX])
 {
     cJSON *body = cJSON_CreateObject(), *memory = cJSON_CreateObject();
 
-    cJSON_AddStringToObject(memory, "backend_type", "File");
-    cJSON_AddStringToObject(memory, "backend_path", "/" SNAPSHOT_MEMORY);
+    cJSON_AddStringToObject(memory, "backend_type", paged ? "Uffd" : "File");
+    cJSON_AddStringToObject(memory, "backend_path", paged ? "/" FC_PAGES : "/" SNAPSHOT_MEMORY);
     cJSON_AddStringToObject(body, "snapshot_path", "/" FC_STATE);
     cJSON_AddItemToObject(body, "mem_backend", memory);
     cJSON_AddTrueToObject(body, "resume_vm");

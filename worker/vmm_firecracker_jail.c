@@ -132,7 +132,8 @@ static int add_files(struct fc_jail *j, const struct vmm_spec *spec)
     snprintf(memory, sizeof(memory), "%s/" SNAPSHOT_MEMORY, spec->folder);
     snprintf(state, sizeof(state), "%s/" FC_STATE, spec->folder);
     if (add_file(j, image->paths[IMAGE_ROOT], "root.image", 0) != 0 ||
-        add_file(j, memory, SNAPSHOT_MEMORY, template) != 0 || add_file(j, state, FC_STATE, template) != 0)
+        (!j->paged && add_file(j, memory, SNAPSHOT_MEMORY, template) != 0) ||
+        add_file(j, state, FC_STATE, template) != 0)
         return -1;
     if (!template)
         return 0;
@@ -156,6 +157,8 @@ int fc_jail_make(struct fc_jail *j, const struct vmm_host *h, const struct vmm_s
 
     memset(j, 0, sizeof(*j));
     j->root = -1;
+    /* The first clone maps the file in any case: what it touches is recorded (working_set.h). */
+    j->paged = h->uffd && spec->kind == VMM_CLONE && spec->set;
     random_hex(j->id, 17);
     snprintf(path, sizeof(path), "%s/%s", h->base, name_of(h));
     if (make_folder(path) != 0)

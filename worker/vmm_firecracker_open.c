@@ -146,6 +146,11 @@ struct vmm_host *fc_open(const struct vmm_host_config *config, char *err, size_t
         snprintf(err, errlen, "Firecracker has KVM only: BERTH_VM_ACCEL has to be auto or kvm");
         goto fail;
     }
+    h->uffd = strcmp(config->settings->vm_memory, "uffd") == 0;
+    if (!h->uffd && strcmp(config->settings->vm_memory, "file") != 0) {
+        snprintf(err, errlen, "BERTH_VM_MEMORY has to be file or uffd");
+        goto fail;
+    }
     if (find_programs(h, config->settings, err, errlen) != 0 ||
         open_base(h, config->settings->state, config->worker_id, err, errlen) != 0)
         goto fail;

@@ -1,6 +1,7 @@
 /* links: worker/vmm_firecracker.c worker/vmm_firecracker_api.c worker/vmm_firecracker_jail.c */
 /* links: worker/vmm_firecracker_open.c worker/vmm_process.c worker/vmm_tail.c worker/vsock_link.c */
-/* links: worker/child.c worker/host_lock.c */
+/* links: worker/child.c worker/host_lock.c worker/page_server.c worker/page_server_io.c */
+/* links: worker/working_set.c */
 /* Unit tests of Firecracker's monitor: versions, what the API is told, what its refusals become, a jail's
  * layout and how nothing in it is followed, the vsock handshake. */
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include "worker/image.h"
 #include "worker/vmm_firecracker.h"
 #include "worker/vsock_link.h"
+#include "worker/working_set.h"
 
 static const struct image image = {.paths = {"/images/vmlinux", "/images/initrd", "/images/root.erofs"},
                                    .cmdline = "quiet rdinit=/init"};
@@ -117,9 +119,12 @@ static void test_other_steps(void **state)
           "PATCH /vm {\"state\":\"Paused\"}\n"
           "PUT /snapshot/create {\"snapshot_type\":\"Full\",\"snapshot_path\":\"/state\","
           "\"mem_file_path\":\"/memory\"}\n");
-    check(requests, fc_load_requests(requests),
+    check(requests, fc_load_requests(0, requests),
           "PUT /snapshot/load {\"snapshot_path\":\"/state\",\"mem_backend\":{\"backend_type\":\"File\","
           "\"backend_path\":\"/memory\"},\"resume_vm\":true}\n");
+    check(requests, fc_load_requests(1, requests),
+          "PUT /snapshot/load {\"snapshot_path\":\"/state\",\"mem_backend\":{\"backend_type\":\"Uffd\","
+          "\"backend_path\":\"/run/pages.socket\"},\"resume_vm\":true}\n");
     check(requests, fc_state_request(1, requests), "PATCH /vm {\"state\":\"Paused\"}\n");
     check(requests, fc_state_request(0, requests), "PATCH /vm {\"state\":\"Resumed\"}\n");
 }
@@ -208,6 +213,7 @@ static void test_layout(void **state)
     struct place *p = *state;
     struct vmm_spec template = a_spec(VMM_TEMPLATE), clone = a_spec(VMM_CLONE);
     const char *args[FC_ARGS_MAX];
+    struct working_set set = {0};
     struct fc_jail jail;
     char text[256], folder[200];
 
@@ -234,10 +240,23 @@ static void test_layout(void **state)
     assert_int_equal(fc_jail_make(&jail, &p->host, &template), 0);
     assert_string_not_equal(jail.id, p->jail.id);
     assert_int_equal(jail.bind_count, 5);
+    assert_int_equal(jail.paged, 0);
     for (int i = 0; i < 5; i++)
         assert_int_equal(jail.binds[i].writable, i == 1 || i == 2);
     fc_jail_args(&jail, &p->host, &template, args, text);
     assert_null(args[17]);
+    fc_jail_remove(&jail);
+
+    /* Served its pages, a clone has no use for the file; the first one does, to be looked at. */
+    p->host.uffd = 1;
+    clone.set = &set;
+    assert_int_equal(fc_jail_make(&jail, &p->host, &clone), 0);
+    assert_int_equal(jail.paged, 1);
+    assert_int_equal(jail.bind_count, 2);
+    fc_jail_remove(&jail);
+    clone.set = NULL;
+    assert_int_equal(fc_jail_make(&jail, &p->host, &clone), 0);
+    assert_int_equal(jail.paged, 0);
     fc_jail_remove(&jail);
     assert_int_equal(access(folder, F_OK), 0);
 }

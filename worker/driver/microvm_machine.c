@@ -187,6 +187,7 @@ int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len)
         .place = {.net_ns = net_pool_namespace(d->net, b->index), .mac = mac, .uid = d->uid_base + b->index},
         .folder = b->snap->snapshot.folder,
         .memory = b->snap->snapshot.memory,
+        .set = b->snap->set_known ? &b->snap->set : NULL,
     };
 
     new_mac(b->mac);
