@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startStack } from './harness.mjs';
+import { startStack, waitFor } from './harness.mjs';
 import { driverFile } from './driver_file.mjs';
 import { guestFiles, install, missing } from './fake_firecracker.mjs';
 import { descendants, processes } from './host.mjs';
@@ -163,4 +163,23 @@ test('whatever goes wrong with a start: the session says start_failed and why, a
     await file.atRest(victim);
     await good();
   }
+});
+
+test('pages served on demand (BERTH_VM_MEMORY=uffd): what the first clone touched comes ahead of demand', file.test, async (t) => {
+  if (file.worker.running) await file.worker.term(file.budget);
+  const other = await startStack(t, {
+    wait: false,
+    env: { BERTH_LEASE: '3s' },
+    workers: [{ env: file.workerEnv({ BERTH_PROFILES: join(dir, 'cold.json'), BERTH_BERTHS: 2, BERTH_VM_MEMORY: 'uffd', BERTH_LOG_LEVEL: 'debug' }), traces: file.traces() }],
+  });
+  await other.apis[0].ready(file.budget);
+  const sessions = [await file.create(null, {}, other), await file.create(null, {}, other)];
+  const seen = [await look(sessions[0]), await look(sessions[1])];
+  assert.notEqual(seen[0].guest.machineId, seen[1].guest.machineId);
+  for (const session of sessions) await file.release(session, other);
+  await waitFor(
+    () => other.workers[0].log.filter((line) => /pages_served .*connected=1 .*prefetched=[1-9]/.test(line)).length >= 1,
+    { what: 'a clone that was served its pages', timeout: file.budget },
+  );
+  await file.atRest(other.workers[0]);
 });
