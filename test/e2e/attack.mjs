@@ -487,7 +487,7 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     test(`${driver}: ${method} ends the session, and the berth serves the next`, { skip: notInGuests, timeout }, async (t) => {
       const session = await open(t);
       session.cdp.send(method).catch(() => {});
-      const { code } = await within(session.cdp.closed, 5000, {});
+      const { code } = await within(session.cdp.closed, BUDGET, {});
       assert.equal(code, 4004);
       await clean(session);
       assert.equal((await stack.session(session.id)).reason, 'browser_crashed');
