@@ -8,19 +8,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net_if.h"
 #include "netlink.h"
+
+static void begin(struct netlink_message *m, unsigned verb, const uint32_t *mark)
+{
+    struct nfgenmsg body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0};
+
+    netlink_begin(m, (NFNL_SUBSYS_CTNETLINK << 8) | verb, 0, &body, sizeof(body));
+    if (mark) {
+        netlink_add_u32(m, CTA_MARK, htonl(*mark));
+        netlink_add_u32(m, CTA_MARK_MASK, htonl(~0U));
+    }
+}
 
 static int forget(const uint32_t *mark)
 {
     struct netlink_message m = {.len = 0};
-    struct nfgenmsg body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0};
     int fd, result, saved;
 
-    netlink_begin(&m, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 0, &body, sizeof(body));
-    if (mark) {
-        netlink_add_u32(&m, CTA_MARK, htonl(*mark));
-        netlink_add_u32(&m, CTA_MARK_MASK, htonl(~0U));
-    }
+    begin(&m, IPCTNL_MSG_CT_DELETE, mark);
     fd = netlink_open(NETLINK_NETFILTER);
     if (fd < 0)
         return -1;
@@ -39,4 +46,26 @@ int net_conntrack_forget_all(void)
 int net_conntrack_forget_mark(uint32_t mark)
 {
     return forget(&mark);
+}
+
+static void on_connection(void *arg, const struct nlmsghdr *entry)
+{
+    (void)entry;
+    ++*(int *)arg;
+}
+
+int net_conntrack_has(uint32_t mark, int count)
+{
+    struct netlink_message m = {.len = 0};
+    int fd, found = 0, all = net_if_get_sysctl("netfilter/nf_conntrack_count", NULL);
+
+    if (all >= 0 && all < count)
+        return 0; /* the whole host has fewer: no list has to be asked for */
+    begin(&m, IPCTNL_MSG_CT_GET, &mark);
+    fd = netlink_open(NETLINK_NETFILTER);
+    if (fd < 0 || netlink_dump(fd, &m, on_connection, &found) != 0)
+        found = count;
+    if (fd >= 0)
+        close(fd);
+    return found >= count;
 }

@@ -9,5 +9,7 @@
 int net_conntrack_forget_all(void) MUST_USE;
 /* Those with this connection mark; kernels before 6.12 cannot find a side's address, but this all can. */
 int net_conntrack_forget_mark(uint32_t mark) MUST_USE;
+/* Whether at least so many with this mark are tracked; 1 also where the kernel does not say. */
+int net_conntrack_has(uint32_t mark, int count) MUST_USE;
 
 #endif

@@ -35,6 +35,11 @@ int net_pool_namespace(const struct net_pool *p, int berth)
     return p->berths[berth].space;
 }
 
+struct in_addr net_pool_host(const struct net_pool *p, int berth)
+{
+    return p->table.berths[berth].host;
+}
+
 int net_pool_socket(const struct net_pool *p, int berth, int type)
 {
     int fd;
@@ -241,7 +246,8 @@ int net_pool_reset(struct net_pool *p, int berth)
     struct net_wipe_host host = {.ifname = b->ifname,
                                  .self = b->self,
                                  .mark = p->table.marks ? egress_mark(b) : 0,
-                                 .counts_of = p->table.connections ? p->table.name : NULL,
+                                 .table = p->table.name,
+                                 .connections = p->table.connections,
                                  .reachable = policy->host || policy->count};
     double began = clock_mono_ms();
     int failed = 1;

@@ -7,6 +7,7 @@
 #ifndef BERTH_NET_POOL_H
 #define BERTH_NET_POOL_H
 #include <ev.h>
+#include <netinet/in.h>
 #include <stddef.h>
 
 #include "../shared/errors.h"
@@ -31,7 +32,8 @@ struct net_pool_config {
 
 /* NULL with a sentence in err that says what is missing. Blocks: for opening. */
 struct net_pool *net_pool_new(const struct net_pool_config *config, char *err, size_t errlen) MUST_USE;
-int net_pool_namespace(const struct net_pool *p, int berth); /* a descriptor; the pool's */
+int net_pool_namespace(const struct net_pool *p, int berth);       /* a descriptor; the pool's */
+struct in_addr net_pool_host(const struct net_pool *p, int berth); /* what host.berth.internal is to it */
 /* A new socket that belongs to the berth's namespace, non-blocking and close-on-exec; -1 with errno. */
 int net_pool_socket(const struct net_pool *p, int berth, int type) MUST_USE;
 /* The tap of the berth's guest, who will have this hardware address; what a former guest had open is

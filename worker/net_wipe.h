@@ -20,9 +20,10 @@ int net_wipe_inside(int berth, const struct net_wipe_keep *keep);
 struct net_wipe_host {
     const char *ifname;
     struct in_addr self;
-    uint32_t mark;         /* of its connections; 0: they have none */
-    const char *counts_of; /* the packet filter's table that counts its connections, or NULL */
-    int reachable;         /* the berth could reach sockets of this host */
+    uint32_t mark;     /* of its connections; 0: they have none */
+    const char *table; /* the packet filter's, which counts its connections … */
+    int connections;   /* … up to so many; 0: it does not */
+    int reachable;     /* the berth could reach sockets of this host */
 };
 
 /* In the host's: sockets connected to the berth, its connections, the neighbour on its interface, and its
