@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { waitFor } from './harness.mjs';
 
 export class Crowd {
-  /** url(i): the API that client i talks to now. hold: ms a client keeps its session. */
-  constructor(t, stack, { clients = 12, hold = 50, url = () => stack.url, body = {} } = {}) {
-    Object.assign(this, { stack, clients, hold, url, body });
+  /** url(i): the API that client i talks to now. hold: ms a client keeps its session; patience: ms it waits for one. */
+  constructor(t, stack, { clients = 12, hold = 50, url = () => stack.url, body = {}, patience = 150000 } = {}) {
+    Object.assign(this, { stack, clients, hold, url, body, patience });
     this.answers = []; // { status | error, id, ms } of each create
     this.acknowledged = new Set();
     this.going = true;
@@ -32,7 +32,7 @@ export class Crowd {
     try {
       const { status, body } = await this.stack.request('POST', '/v1/sessions', this.body, {}, {
         url: this.url(i),
-        signal: AbortSignal.timeout(150000),
+        signal: AbortSignal.timeout(this.patience),
       });
       const ok = status === 201 || status === 202;
       if (ok) this.acknowledged.add(body.id);

@@ -161,8 +161,8 @@ test('Redis comes back empty: all begins anew by itself', { timeout: 400000 }, a
 test('Redis comes back without its last moments: no browser serves twice, no berth is lost', { timeout: 400000 }, async (t) => {
   const env = { ...sim, BERTH_QUEUE_WAIT: '20s' }; // what Redis forgot the end of may wait for so long
   const stack = await startStack(t, { apis: 2, redis: { aof: true }, env, workers: [{}, {}] });
-  const crowd = new Crowd(t, stack, { clients: 20, hold: 60, url: (i) => stack.apis[i % 2].url });
-  for (let round = 0; round < 4; round++) {
+  const crowd = new Crowd(t, stack, { clients: 20, hold: 60, patience: 20000, url: (i) => stack.apis[i % 2].url });
+  for (let round = 0; round < 3; round++) {
     await crowd.served(20);
     stack.redisServer.remember();
     await crowd.served(10 + 20 * round);
