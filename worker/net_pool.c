@@ -16,6 +16,7 @@
 #include "child.h"
 #include "dns_relay.h"
 #include "host_lock.h"
+#include "isolation.h"
 #include "net_clean.h"
 #include "net_conntrack.h"
 #include "net_if.h"
@@ -65,15 +66,6 @@ int net_pool_tap(const struct net_pool *p, int berth, const unsigned char mac[6]
 
 /* ---- opening ---- */
 
-/* Adds a word to the host's isolation record and warns of it: nobody should run reduced without knowing. */
-static void reduced(const struct net_pool_config *c, const char *word, const char *why)
-{
-    size_t used = strlen(c->isolation);
-
-    snprintf(c->isolation + used, c->isolation_len - used, "%s%s", used ? "," : "", word);
-    log_warn("isolation_reduced", "missing=%s why=%s", word, why);
-}
-
 static int find_programs(struct net_pool *p, char *err, size_t errlen)
 {
     if (child_find_program("nft", p->nft, sizeof(p->nft)) != 0) {
@@ -122,12 +114,15 @@ cleanup:
         return NULL;
     }
     if (p->table.connections < c->settings->net_connections)
-        reduced(c, "no-connection-limit", "the packet filter of this kernel cannot count connections");
+        isolation_reduced(c->isolation, c->isolation_len, "no-connection-limit",
+                          "the packet filter of this kernel cannot count connections");
     if (!p->table.marks)
-        reduced(c, "no-connection-marks",
-                "the packet filter of this kernel cannot mark connections: it forgets them in its own time");
+        isolation_reduced(
+            c->isolation, c->isolation_len, "no-connection-marks",
+            "the packet filter of this kernel cannot mark connections: it forgets them in its own time");
     if (!p->can_shape)
-        reduced(c, "no-bandwidth-limit", "this kernel has no token bucket (sch_tbf)");
+        isolation_reduced(c->isolation, c->isolation_len, "no-bandwidth-limit",
+                          "this kernel has no token bucket (sch_tbf)");
     log_info("networks_made", "berths=%d ms=%.1f", c->berths, clock_mono_ms() - began);
     return p;
 }

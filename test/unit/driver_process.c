@@ -5,6 +5,7 @@
 /* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
 /* links: worker/netlink.c */
 /* links: worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c worker/dns_upstream.c */
+/* links: worker/driver/berth_cgroup.c worker/driver/dial.c worker/isolation.c */
 /* Tests of the process driver with a real Chromium. As root: networks, cgroups and rules are real too, and
  * whatever is killed, nothing may be left. Without root: what then works. BERTH_TEST_CYCLES: how many starts
  * (default 10). */

@@ -3,6 +3,7 @@
 /* links: worker/netlink.c worker/egress.c worker/child.c worker/host_lock.c worker/cgroup.c */
 /* links: worker/cgroup_find.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
 /* links: worker/dns_upstream.c */
+/* links: worker/isolation.c */
 /* Tests of the berths' networks with the real kernel: what is left of a session after a reset, what limits
  * do, and that nothing stays on the host. Need root. */
 #include <arpa/inet.h>

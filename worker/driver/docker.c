@@ -7,16 +7,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "../../shared/clock.h"
 #include "../../shared/log.h"
 #include "../../shared/mem.h"
+#include "dial.h"
 
 #define START_LIMIT_S 60.0
 #define LOOK_AGAIN_S  0.05
@@ -214,22 +213,11 @@ void docker_berth_end(struct docker_berth *b)
 
 static int docker_connect(struct driver *d, int berth)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(DOCKER_CDP_PORT)};
-    int fd, saved;
-
     if (d->berths[berth].state != DOCKER_UP) {
         errno = ECONNREFUSED;
         return -1;
     }
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    fd = net_pool_socket(d->net, berth, SOCK_STREAM);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS) {
-        saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
+    return dial_loopback(net_pool_socket(d->net, berth, SOCK_STREAM), DOCKER_CDP_PORT);
 }
 
 static void docker_set_active(struct driver *d, int berth, int active)

@@ -10,6 +10,7 @@
 #include "../../shared/log.h"
 #include "../../shared/mem.h"
 #include "../host_lock.h"
+#include "../isolation.h"
 #include "docker.h"
 #include "process_probe.h"
 
@@ -19,14 +20,9 @@
 
 /* ---- the engine ---- */
 
-/* Adds a word to the host's isolation record and warns of it: nobody should run reduced without knowing. */
 static void reduced(char *isolation, unsigned len, const char *word)
 {
-    size_t used = strlen(isolation);
-
-    snprintf(isolation + used, len - used, "%s%s", used ? "," : "", word);
-    log_warn("isolation_reduced", "missing=%s why=%s", word,
-             "this Docker Engine cannot do it on this machine");
+    isolation_reduced(isolation, len, word, "this Docker Engine cannot do it on this machine");
 }
 
 static int check_engine(struct driver *d, char *isolation, unsigned len, char *err, unsigned errlen)

@@ -7,17 +7,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "../../shared/clock.h"
 #include "../../shared/json.h"
 #include "../../shared/log.h"
 #include "../cdp_http.h"
+#include "berth_cgroup.h"
+#include "dial.h"
 
 #define KVM_LIMIT_S    30.0 /* a clone's start, from its snapshot being there */
 #define TCG_LIMIT_S    150.0
@@ -25,7 +25,6 @@
 #define LOOK_AGAIN_S   0.01
 #define WARN_EVERY_MS  2000.0
 #define END_MS         5000
-#define END_LOOKS      200
 #define FAILURES_MAX   3 /* clones in a row that did not come up: the snapshot is given up */
 #define WS_PATH_PREFIX "/devtools/browser/"
 
@@ -430,14 +429,8 @@ void microvm_berth_end(struct microvm_berth *b)
     if (b->vmm && d->ops->finish(b->vmm, END_MS) != 0)
         log_error("berth_left_running", "berth=%d", b->index);
     b->vmm = NULL;
-    for (int i = 0; b->has_cgroup && cgroup_remove(d->cgroups, b->index) != 0; i++) {
-        cgroup_kill(d->cgroups, b->index);
-        if (i == END_LOOKS) {
-            log_error("cgroup_not_empty", "berth=%d error=%s", b->index, strerror(errno));
-            break;
-        }
-        usleep((useconds_t)(LOOK_AGAIN_S * 1e6));
-    }
+    if (b->has_cgroup)
+        berth_cgroup_end(d->cgroups, b->index);
     ev_timer_stop(d->loop, &b->timer);
     ev_timer_stop(d->loop, &b->prefetch);
 }
@@ -447,8 +440,6 @@ void microvm_berth_end(struct microvm_berth *b)
 int microvm_connect(struct driver *d, int berth)
 {
     struct microvm_berth *b = &d->berths[berth];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)d->image.cdp_port)};
-    int fd, saved;
 
     if (b->state != MICROVM_UP && b->state != MICROVM_ASKING) {
         errno = ECONNREFUSED;
@@ -456,15 +447,7 @@ int microvm_connect(struct driver *d, int berth)
     }
     microvm_machine_wake(b);
     b->parked = 0;
-    to.sin_addr = d->image.address;
-    fd = net_pool_socket(d->net, berth, SOCK_STREAM);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS) {
-        saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
+    return dial(net_pool_socket(d->net, berth, SOCK_STREAM), d->image.address, d->image.cdp_port);
 }
 
 void microvm_set_active(struct driver *d, int berth, int active)

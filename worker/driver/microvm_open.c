@@ -9,37 +9,9 @@
 #include "../../shared/mem.h"
 #include "../child.h"
 #include "../host_lock.h"
+#include "berth_cgroup.h"
 #include "microvm.h"
 #include "process_probe.h"
-
-/* Adds a word to the host's isolation record and warns of it. */
-static void reduced(char *isolation, unsigned len, const char *word, const char *why)
-{
-    size_t used = strlen(isolation);
-
-    snprintf(isolation + used, len - used, "%s%s", used ? "," : "", word);
-    log_warn("isolation_reduced", "missing=%s why=%s", word, why);
-}
-
-static void open_cgroups(struct driver *d, const char *worker_id, char *isolation, unsigned len)
-{
-    static const struct {
-        enum cgroup_controller controller;
-        const char *word;
-    } words[] = {
-        {CGROUP_MEMORY, "no-memory-limit"}, {CGROUP_PIDS, "no-pids-limit"}, {CGROUP_CPU, "no-cpu-limit"}};
-    char why[200];
-
-    d->cgroups = cgroup_tree_new(worker_id, why, sizeof(why));
-    if (!d->cgroups) {
-        reduced(isolation, len, "no-cgroup", why);
-        return;
-    }
-    for (int i = 0; i < 3; i++) {
-        if (!cgroup_tree_has(d->cgroups, words[i].controller))
-            reduced(isolation, len, words[i].word, why);
-    }
-}
 
 static int open_network(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
                         char *err, unsigned errlen)
@@ -80,7 +52,8 @@ static int open_parts(struct driver *d, const struct driver_config *c, char *iso
     d->lock = host_lock_take_worker(c->worker_id, err, errlen);
     if (d->lock < 0)
         return -1;
-    open_cgroups(d, c->worker_id, isolation, len); /* ends what an earlier worker left running */
+    d->cgroups =
+        berth_cgroup_open(c->worker_id, isolation, len); /* ends what an earlier worker left running */
     d->host = d->ops->open(&host, err, errlen);
     if (!d->host)
         return -1;

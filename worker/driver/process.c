@@ -21,12 +21,13 @@
 #include "../../shared/clock.h"
 #include "../../shared/log.h"
 #include "../profile.h"
+#include "berth_cgroup.h"
+#include "dial.h"
 #include "process_flags.h"
 
 #define START_LIMIT_S 30.0
 #define LOOK_AGAIN_S  0.01
 #define WARN_EVERY_MS 2000.0
-#define END_LOOKS     200
 #define MAX_FILES     8192
 #define NICE_IDLE     10
 #define OOM_SCORE                                                                                            \
@@ -340,14 +341,8 @@ void process_berth_end(struct process_berth *b)
     if (b->child && child_finish(b->child, 5000) != 0)
         log_error("berth_left_running", "berth=%d", b->index);
     b->child = NULL;
-    for (int i = 0; b->has_cgroup && cgroup_remove(d->cgroups, b->index) != 0; i++) {
-        cgroup_kill(d->cgroups, b->index);
-        if (i == END_LOOKS) {
-            log_error("cgroup_not_empty", "berth=%d error=%s", b->index, strerror(errno));
-            break;
-        }
-        usleep((useconds_t)(LOOK_AGAIN_S * 1e6));
-    }
+    if (b->has_cgroup)
+        berth_cgroup_end(d->cgroups, b->index);
     process_output_cleanup(&b->output);
     ev_timer_stop(d->loop, &b->timer);
 }
@@ -357,25 +352,14 @@ void process_berth_end(struct process_berth *b)
 static int process_connect(struct driver *d, int berth)
 {
     struct process_berth *b = &d->berths[berth];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PROCESS_CDP_PORT)};
-    int fd, saved;
 
     if (b->state != PROCESS_UP) {
         errno = ECONNREFUSED;
         return -1;
     }
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (!d->net)
-        to.sin_port = htons((uint16_t)b->port);
-    fd = d->net ? net_pool_socket(d->net, berth, SOCK_STREAM)
-                : socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS) {
-        saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
+    if (d->net)
+        return dial_loopback(net_pool_socket(d->net, berth, SOCK_STREAM), PROCESS_CDP_PORT);
+    return dial_loopback(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), b->port);
 }
 
 static void process_set_active(struct driver *d, int berth, int active)

@@ -9,18 +9,11 @@
 #include "../../shared/log.h"
 #include "../../shared/mem.h"
 #include "../host_lock.h"
+#include "../isolation.h"
+#include "berth_cgroup.h"
 #include "process.h"
 #include "process_flags.h"
 #include "process_probe.h"
-
-/* Adds a word to the host's isolation record and warns of it: nobody should run reduced without knowing. */
-static void reduced(char *isolation, unsigned len, const char *word, const char *why)
-{
-    size_t used = strlen(isolation);
-
-    snprintf(isolation + used, len - used, "%s%s", used ? "," : "", word);
-    log_warn("isolation_reduced", "missing=%s why=%s", word, why);
-}
 
 /* Text of the jail's resolv.conf: the relay inside the namespace, or what the host has. */
 static char *resolv_conf(int own_network)
@@ -51,29 +44,10 @@ static int open_jail(struct driver *d, char *isolation, unsigned len, char *err,
                            errlen) != 0)
         return -1;
     if (!d->own_sandbox)
-        reduced(isolation, len, "no-chromium-sandbox",
-                "user namespaces cannot be nested here; browsers run with --no-sandbox inside their jails");
+        isolation_reduced(
+            isolation, len, "no-chromium-sandbox",
+            "user namespaces cannot be nested here; browsers run with --no-sandbox inside their jails");
     return 0;
-}
-
-static void open_cgroups(struct driver *d, const char *worker_id, char *isolation, unsigned len)
-{
-    static const struct {
-        enum cgroup_controller controller;
-        const char *word;
-    } words[] = {
-        {CGROUP_MEMORY, "no-memory-limit"}, {CGROUP_PIDS, "no-pids-limit"}, {CGROUP_CPU, "no-cpu-limit"}};
-    char why[200];
-
-    d->cgroups = cgroup_tree_new(worker_id, why, sizeof(why));
-    if (!d->cgroups) {
-        reduced(isolation, len, "no-cgroup", why);
-        return;
-    }
-    for (int i = 0; i < 3; i++) {
-        if (!cgroup_tree_has(d->cgroups, words[i].controller))
-            reduced(isolation, len, words[i].word, why);
-    }
 }
 
 static int open_network(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
@@ -90,9 +64,10 @@ static int open_network(struct driver *d, const struct driver_config *c, char *i
     };
 
     if (!d->privileged) {
-        reduced(isolation, len, "no-network-namespace",
-                "not root: browsers use the host's network, with no egress rules, and local users can reach "
-                "their debugging ports");
+        isolation_reduced(
+            isolation, len, "no-network-namespace",
+            "not root: browsers use the host's network, with no egress rules, and local users can reach "
+            "their debugging ports");
         return 0;
     }
     d->net = net_pool_new(&config, err, errlen);
@@ -124,7 +99,7 @@ struct driver *process_open(const struct driver_config *config, const struct dri
     d->lock = host_lock_take_worker(config->worker_id, err, errlen);
     if (d->lock < 0 || open_jail(d, isolation, isolation_len, err, errlen) != 0)
         goto fail;
-    open_cgroups(d, config->worker_id, isolation, isolation_len);
+    d->cgroups = berth_cgroup_open(config->worker_id, isolation, isolation_len);
     if (open_network(d, config, isolation, isolation_len, err, errlen) != 0)
         goto fail;
     if (!*isolation)
