@@ -36,12 +36,16 @@ export function mutationSuite({ driver, skip, mutations, prepare }) {
     const preload = { LD_PRELOAD: SABOTEUR, HOSTILE_SABOTAGE: sabotage, HOSTILE_SABOTAGE_LOG: log };
     const berths = victim ? 2 : 1;
     const before = stack.workers.length;
-    const added = stack.addWorker({ env: { ...env, BERTH_BERTHS: berths, BERTH_WARM: berths, ...preload } });
+    const added = stack.addWorker({ ready: { timeout: 180000 }, env: { ...env, BERTH_BERTHS: berths, BERTH_WARM: berths, ...preload } });
     const worker = stack.workers[before];
     try {
       await added;
-      if (victim) await (await Agent.find(worker, 1)).order('listen', INSIDE_PORT);
-      const renew = async () => ({ agent: await Agent.find(worker, 0), targets, worker, driver, stack, victim: victim ? 1 : undefined });
+      // Warm browsers may be given up on a busy machine, and come again: both are looked for anew.
+      const renew = async () => {
+        if (victim) await (await Agent.find(worker, 1)).order('listen', INSIDE_PORT);
+        return context(await Agent.find(worker, 0));
+      };
+      const context = (agent) => ({ agent, targets, worker, driver, stack, victim: victim ? 1 : undefined });
       const found = {};
       for (const name of checks) found[name] = await look(name, renew);
       const followed = new Set(readFileSync(log, 'utf8').trim().split('\n'));

@@ -1,7 +1,6 @@
 // What attackers look for, on the tests' own host: servers on all of its addresses, a "private network" (a network namespace with
 // addresses of every range that is not public) that this host has routes to, sockets, a secret file, shared memory. All of it
 // answers whoever gets there, so that a refusal is the product's.
-import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import net from 'node:net';
 import { execFileSync } from 'node:child_process';
@@ -162,6 +161,15 @@ export async function inTime(promise, what, ms = 60000) {
   return value;
 }
 
-export function sameProblems(problems) {
-  assert.deepEqual(problems, []);
+/** A server in a berth's own namespace: what would be there to be reached. The caller kills it, since it would be found as left over. */
+export async function serveInside(t, stack, worker, berth) {
+  const script = `require('net').createServer((s) => { s.on('error', () => {}); s.end('HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nhi') }).listen(${INSIDE_PORT}, '0.0.0.0', () => console.log('serving'))`;
+  const server = new Program('inside', ['ip', 'netns', 'exec', `berth-${worker.id}-${berth}`, process.execPath, '-e', script], {
+    env: process.env,
+    cwd: stack.dir,
+    logFile: join(stack.dir, `inside-${berth}.log`),
+  });
+  t.after(() => server.kill());
+  await server.line(/serving/, 60000);
+  return server;
 }

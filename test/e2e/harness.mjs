@@ -283,11 +283,12 @@ class Stack {
     await Promise.all(this.apis.map((api) => api.ready()));
   }
 
-  async addWorker(options) {
+  /** ready: what its ready() gets. */
+  async addWorker({ ready, ...options } = {}) {
     const worker = new Worker(this, this.workers.length, options);
     this.workers.push(worker);
     await worker.start();
-    await worker.ready();
+    await worker.ready(ready);
     return worker;
   }
 

@@ -38,14 +38,12 @@ const inBerth = (worker, berth) => {
   return [...processes().values()].filter(({ pid }) => wanted && inode(`/proc/${pid}/ns/net`) === wanted);
 };
 
-const GONE = 'the agent is gone';
+let orders = 0; // numbers of this process's; an agent may be found more than once
 
-/** A browser whose own limits were used up may end, and its berth with it: then nothing was found out. */
+/** A browser may end, and its berth with it: one whose limits were used up, or a warm one that was given up. Then nothing was found out. */
 export class AgentGone extends Error {}
 
 export class Agent {
-  #next = 1;
-
   /** The agent of a berth, once its browser is up. */
   static async find(worker, berth) {
     const agent = new Agent();
@@ -71,20 +69,20 @@ export class Agent {
 
   /** Lines of the attack's answer; [GONE] if it did not survive it. */
   async order(...words) {
-    const number = this.#next++;
+    const number = ++orders;
     try {
       // The file is the agent's: here nothing could be made in its file system.
       const fd = openSync(this.#file('orders'), constants.O_WRONLY | constants.O_APPEND);
       writeSync(fd, `${number} ${words.join(' ')}\n`);
       closeSync(fd);
     } catch (error) {
-      if (!this.alive) return [GONE];
+      if (!this.alive) throw new AgentGone(`before ${words[0]}`);
       throw error;
     }
     return waitFor(
       () => {
         if (existsSync(this.#file(number))) return readFileSync(this.#file(number), 'latin1').split('\n').filter(Boolean);
-        return !this.alive && [GONE];
+        if (!this.alive) throw Object.assign(new AgentGone(`during ${words[0]}`), { final: true });
       },
       { timeout: BUDGET, what: `the answer to ${words.join(' ').slice(0, 80)}` },
     );
@@ -93,7 +91,6 @@ export class Agent {
   /** The number after a word at the start of a line. */
   async number(word, ...words) {
     const lines = await this.order(...words);
-    if (lines[0] === GONE) throw new AgentGone();
     const line = lines.find((l) => l.startsWith(`${word} `));
     return line ? Number(line.split(' ')[1]) : NaN;
   }
@@ -191,10 +188,11 @@ async function memories({ agent, targets }) {
 /** Only the browser's own, and nothing above them. */
 async function seen({ agent }) {
   const known = /^(bwrap|docker-init|sh|cat|hostile-\w+|hostile-headles.*|chrom\w*|chrome.*|headless.*|.*_handler|ThreadPool.*)/;
-  const lines = (await agent.order('processes')).filter((line) => line.startsWith('process '));
+  const answer = await agent.order('processes');
+  const lines = answer.filter((line) => line.startsWith('process '));
   return [
     ...lines.filter((line) => !known.test(line.split(' ')[2])),
-    ...unless(lines.length > 2, 'no process was seen'),
+    ...unless(lines.length > 2, `no process was seen: ${answer.join('; ')}`),
   ];
 }
 
