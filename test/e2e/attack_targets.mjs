@@ -4,7 +4,7 @@
 import dgram from 'node:dgram';
 import net from 'node:net';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitFor } from './harness.mjs';
 import { Program } from './program.mjs';
@@ -39,12 +39,29 @@ const listenUnix = (path) =>
     });
   });
 
+/** Removes what runs that were killed have left: names have the process's number in them. */
+function removeDead() {
+  for (const [, pid] of ip('netns').matchAll(/^attack-(\d+)/gm)) {
+    if (existsSync(`/proc/${pid}`)) continue;
+    try {
+      for (const holder of ip('netns', 'pids', `attack-${pid}`).trim().split('\n').filter(Boolean)) process.kill(Number(holder), 'SIGKILL');
+      ip('netns', 'delete', `attack-${pid}`);
+      ip('link', 'delete', `atk${pid}`);
+    } catch {
+      // gone by itself, or somebody else removes it too
+    }
+  }
+}
+
 /** A network beyond this host: { name, addresses, visitor }. Its addresses are its own process's, so that runs beside each other do not meet. */
 async function privateNetwork(scope, dir) {
   const name = `attack-${process.pid}`;
   const outer = `atk${process.pid}`;
-  const n = 1 + (process.pid % 250);
-  const m = 4 * (Math.floor(process.pid / 250) % 63);
+  removeDead();
+  const taken = ip('route');
+  let n = 1 + (process.pid % 60);
+  while (taken.includes(`10.255.${n}.77`)) n++; // other runs' on this machine
+  const m = 4 * n;
   const addresses = [`10.255.${n}.77`, `172.31.${n}.77`, `192.168.${n}.77`, `100.127.${n}.77`, `169.254.${n}.77`, `198.19.${n}.77`];
   // And one that the world could have: what a berth answers to it is not refused on its way back.
   const visitor = `198.51.99.${n}`;
