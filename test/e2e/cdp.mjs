@@ -5,6 +5,7 @@ import { waitFor } from './program.mjs';
 export class Cdp {
   #next = 1;
   #waiting = new Map();
+  #over = null;
 
   /** Resolves when the WebSocket is open; an HTTP refusal is an error with .status and .body. */
   static open(url, options = {}) {
@@ -22,6 +23,7 @@ export class Cdp {
         let body = '';
         response.on('data', (part) => (body += part));
         response.on('end', () => reject(Object.assign(new Error(`HTTP ${response.statusCode} ${body}`), { status: response.statusCode, body })));
+        response.on('close', () => reject(new Error('the answer broke off')));
       });
       ws.on('error', (error) => {
         reject(error);
@@ -39,12 +41,14 @@ export class Cdp {
   }
 
   #close(code, reason) {
+    this.#over = Object.assign(new Error(`closed: ${code} ${reason}`), { final: true }); // nothing to wait for any more
     this.onClosed({ code, reason });
-    for (const { reject } of this.#waiting.values()) reject(new Error(`closed: ${code} ${reason}`));
+    for (const { reject } of this.#waiting.values()) reject(this.#over);
     this.#waiting.clear();
   }
 
   send(method, params = {}, sessionId) {
+    if (this.#over) return Promise.reject(this.#over);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

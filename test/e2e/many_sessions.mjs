@@ -39,7 +39,7 @@ class Run {
   within(promise, ms, what) {
     let timer;
     const late = new Promise((resolve, reject) => {
-      timer = setTimeout(() => reject(Object.assign(new Error(`${what} hung for ${ms} ms`), { hung: true })), ms);
+      timer = setTimeout(() => reject(Object.assign(new Error(`${what} hung for ${ms} ms`), { fault: true })), ms);
     });
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
   }
@@ -60,7 +60,7 @@ class Run {
     }
     this.acknowledged.add(id);
     while (['queued', 'starting'].includes(answer.body.state)) {
-      if (Date.now() > deadline) throw Object.assign(new Error(`${id} did not run in ${this.limit} ms`), { hung: true });
+      if (Date.now() > deadline) throw Object.assign(new Error(`${id} did not run in ${this.limit} ms`), { fault: true });
       answer = await this.request('GET', `/v1/sessions/${id}?wait=20&state=${answer.body.state}`);
       if (answer.status !== 200) throw new Error(`its record: ${answer.status} ${answer.text}`);
     }
@@ -83,7 +83,7 @@ class Run {
     await waitFor(
       async () => {
         const { status, text } = await this.request('DELETE', `/v1/sessions/${id}`);
-        if (status === 404) throw Object.assign(new Error(`${id} was acknowledged, and is unknown: ${text}`), { final: true });
+        if (status === 404) throw Object.assign(new Error(`${id} was acknowledged, and is unknown: ${text}`), { final: true, fault: true });
         return status < 500;
       },
       { timeout: this.file.budget, every: 100, what: `the release of ${id}` },
@@ -102,7 +102,7 @@ class Run {
       if (habit === 'work') await this.release(session.id);
     } catch (error) {
       trouble = error.message;
-      if (error.hung || error.final) this.faults.push(trouble);
+      if (error.fault) this.faults.push(trouble);
     }
     if (!session.id) return this.faults.push(`session ${number}: ${trouble}`);
     return this.end(session, trouble);
