@@ -213,26 +213,31 @@ cleanup:
     return result;
 }
 
-/* Into the page cache: otherwise the first guests would wait for the disk. */
-static int open_file(struct snapshot *s)
+/* Into the page cache: otherwise the first guests would wait for the disk. As snapshot_load. */
+static int load_file(struct snapshot *s, char *err, size_t errlen)
 {
     char path[500];
 
     snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, s->folder);
-    s->memory = open(path, O_RDONLY | O_CLOEXEC);
-    if (s->memory >= 0)
-        (void)posix_fadvise(s->memory, 0, 0, POSIX_FADV_WILLNEED);
-    return s->memory < 0 ? -1 : 0;
+    if (s->memory < 0) {
+        s->memory = open(path, O_RDONLY | O_CLOEXEC);
+        s->at = 0;
+    }
+    if (s->memory < 0) {
+        snprintf(err, errlen, "cannot open the snapshot's memory: %s", strerror(errno));
+        return -1;
+    }
+    (void)posix_fadvise(s->memory, s->at, PIECE, POSIX_FADV_WILLNEED);
+    s->at += PIECE;
+    return s->at < s->memory_mb * 1048576LL;
 }
 
 int snapshot_load(struct snapshot *s, char *err, size_t errlen)
 {
+    if (s->by_file)
+        return load_file(s, err, errlen);
     if (s->source < 0 && s->memory >= 0)
         return 0;
-    if (s->by_file && open_file(s) == 0)
-        return 0;
-    if (s->by_file)
-        goto fail;
     if ((s->source < 0 && open_memory(s) != 0) || load_piece(s) != 0)
         goto fail;
     if (s->at < s->memory_mb * 1048576LL)

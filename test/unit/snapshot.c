@@ -168,6 +168,38 @@ static void test_sealed_memory(void **state)
     snapshot_cleanup(&s);
 }
 
+/* For a monitor that maps the file by its path: nothing is copied, and who gets it cannot write. */
+static void test_memory_by_file(void **state)
+{
+    struct snapshot s;
+    struct stat file, loaded;
+    char path[500];
+    int more;
+
+    (void)state;
+    make(&s, "by file\n");
+    s.by_file = 1;
+    publish(&s);
+    do {
+        more = snapshot_load(&s, why, sizeof(why));
+    } while (more > 0);
+    assert_int_equal(more, 0);
+    snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, s.folder);
+    assert_int_equal(stat(path, &file), 0);
+    assert_int_equal(fstat(s.memory, &loaded), 0);
+    assert_int_equal(file.st_ino, loaded.st_ino);
+    assert_int_equal(file.st_mode & 0777, 0444);
+    assert_int_equal(write(s.memory, "x", 1), -1);
+    assert_int_equal(unlink(path), 0);
+    snapshot_cleanup(&s);
+
+    make(&s, "by file\n");
+    s.by_file = 1;
+    assert_int_equal(snapshot_load(&s, why, sizeof(why)), -1);
+    assert_non_null(strstr(why, "cannot open"));
+    snapshot_cleanup(&s);
+}
+
 static void test_working_set(void **state)
 {
     int memory = memfd_create("guest", 0);
@@ -278,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publish_and_check, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_builder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sealed_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_memory_by_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_working_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_working_sets, set_up, tear_down),
         cmocka_unit_test(test_image),
