@@ -9,6 +9,7 @@ import { startStack, waitFor } from './harness.mjs';
 import { driverFile } from './driver_file.mjs';
 import { guestFiles, install, missing } from './fake_firecracker.mjs';
 import { descendants, processes } from './host.mjs';
+import { manySessions } from './many_sessions.mjs';
 
 const MEMORY_MB = 128;
 const CLOCK_OFF = 30000;
@@ -125,6 +126,10 @@ test('kill -9 of the worker: no monitor, jail or namespace is left by its next s
   assert.deepEqual(snapshots(), before);
   assert.ok(!worker.log.some((line) => /snapshot_build\b/.test(line)), 'it was built again');
 });
+
+manySessions(file, { sessions: 24, clients: 3, workers: 2 });
+
+// From here on with stacks of their own: that test has ended the file's workers.
 
 test('whatever goes wrong with a start: the session says start_failed and why, and nothing leaks', file.test, async (t) => {
   const { worker } = file;
