@@ -35,7 +35,7 @@ class DriverFile {
     this.site = await startSite(scope);
     this.stack = await startStack(scope, {
       wait: false,
-      env: { BERTH_LEASE: '3s', ...this.api },
+      env: this.api,
       workers: [{ env: this.workerEnv(), traces: this.traces?.() }],
     });
     await Promise.all(this.stack.apis.map((api) => api.ready(this.budget)));
