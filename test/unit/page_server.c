@@ -105,12 +105,14 @@ static int send_with(int connection, const char *text, size_t len, const int *fd
     struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
 
     if (count) {
+        struct cmsghdr *c = &control.align;
+
         m.msg_control = control.space;
         m.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-        CMSG_FIRSTHDR(&m)->cmsg_level = SOL_SOCKET;
-        CMSG_FIRSTHDR(&m)->cmsg_type = SCM_RIGHTS;
-        CMSG_FIRSTHDR(&m)->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), fds, (size_t)count * sizeof(int));
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
     }
     return sendmsg(connection, &m, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
 }
