@@ -10,7 +10,7 @@
 /* links: worker/net_pool.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c */
 /* links: worker/net_wipe.c worker/netlink.c worker/egress.c worker/child.c worker/host_lock.c */
 /* links: worker/cgroup.c worker/cgroup_find.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
-/* links: worker/dns_upstream.c */
+/* links: worker/dns_upstream.c worker/isolation.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>

@@ -27,7 +27,7 @@
 struct worker_driver {
     const struct driver_ops *ops;
     struct driver *driver;
-    char isolation[64];
+    char isolation[256]; /* words of docs/isolation.md, or "full" */
 };
 
 /* All are borrowed and outlive the worker. */
