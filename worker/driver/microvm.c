@@ -1,32 +1,21 @@
-/* microvm.c: a microVM driver's berths: the states from start to clean. The process, with the guest in it,
- * is microvm_machine.c's.
+/* microvm.c: a microVM driver's berths: the states from start to the browser's answer. The process, with the
+ * guest in it, is microvm_machine.c's; what comes after, microvm_end.c's.
  *
  * The monitor is process 1 of a PID namespace (worker/child.h): it dies with the worker, and has been reaped
  * only when all of it is gone. on_clean is said after that, and after the cgroup could be removed. */
 #include "microvm.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "../../shared/clock.h"
-#include "../../shared/json.h"
 #include "../../shared/log.h"
-#include "../cdp_http.h"
-#include "berth_cgroup.h"
-#include "dial.h"
 
-#define KVM_LIMIT_S    30.0 /* a clone's start, from its snapshot being there */
-#define TCG_LIMIT_S    150.0
-#define ASK_LIMIT_MS   10000
-#define LOOK_AGAIN_S   0.01
-#define WARN_EVERY_MS  2000.0
-#define END_MS         5000
-#define FAILURES_MAX   3 /* clones in a row that did not come up: the snapshot is given up */
-#define WS_PATH_PREFIX "/devtools/browser/"
+#define KVM_LIMIT_S  30.0 /* a clone's start, from its snapshot being there */
+#define TCG_LIMIT_S  150.0
+#define LOOK_AGAIN_S 0.01
+#define FAILURES_MAX 3 /* clones in a row that did not come up: the snapshot is given up */
 
 static const char *const state_names[] = {"idle",   "network", "snapshot", "spawning", "loading",
                                           "asking", "up",      "down",     "stopping"};
@@ -34,7 +23,7 @@ static const char *const state_names[] = {"idle",   "network", "snapshot", "spaw
 /* ---- states ---- */
 
 /* The one writer of a berth's state. seconds: when the timer fires; negative: never. */
-static void set_state(struct microvm_berth *b, enum microvm_state state, double seconds)
+void microvm_set_state(struct microvm_berth *b, enum microvm_state state, double seconds)
 {
     struct ev_loop *loop = b->driver->loop;
 
@@ -55,7 +44,7 @@ static double start_limit(const struct microvm_berth *b)
 
 /* What is left of the time a start may take. Waiting for the snapshot does not count: that is over when its
  * build makes no progress, and a session's own limit is the API's affair. */
-static double time_left(const struct microvm_berth *b)
+double microvm_time_left(const struct microvm_berth *b)
 {
     double seconds = start_limit(b) - (clock_mono_ms() - b->limit_began) / 1000.0;
 
@@ -63,25 +52,12 @@ static double time_left(const struct microvm_berth *b)
 }
 
 /* Milliseconds since the last call of this: the step that has just ended. */
-static double step_ms(struct microvm_berth *b)
+double microvm_step_ms(struct microvm_berth *b)
 {
     double now = clock_mono_ms(), ms = now - b->step_began;
 
     b->step_began = now;
     return ms;
-}
-
-static void stop_asking(struct microvm_berth *b)
-{
-    if (b->asking)
-        cdp_http_cancel(b->asking);
-    b->asking = NULL;
-}
-
-static void kill_machine(struct microvm_berth *b)
-{
-    if (b->vmm)
-        b->driver->ops->kill(b->vmm);
 }
 
 /* It did not work or is over: kills what runs, and tells the owner from the loop. */
@@ -90,10 +66,10 @@ void microvm_fail(struct microvm_berth *b, const char *why)
     int restoring = b->state == MICROVM_LOADING || b->state == MICROVM_ASKING;
 
     snprintf(b->why, sizeof(b->why), "%s", why);
-    stop_asking(b);
-    kill_machine(b);
+    microvm_stop_asking(b);
+    microvm_kill(b);
     b->unreported = 1;
-    set_state(b, MICROVM_DOWN, 0);
+    microvm_set_state(b, MICROVM_DOWN, 0);
     if (restoring && ++b->snap->failures >= FAILURES_MAX)
         microvm_snapshot_refuse(b->snap, why);
 }
@@ -102,8 +78,6 @@ static int waits(const struct microvm_berth *b)
 {
     return b->state >= MICROVM_NETWORK && b->state <= MICROVM_ASKING;
 }
-
-static void launch(struct microvm_berth *b);
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
@@ -114,7 +88,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     (void)loop;
     (void)revents;
     if (b->state == MICROVM_SPAWNING && !b->vmm) {
-        launch(b); /* the former process's cgroup should be gone by now */
+        microvm_launch(b); /* the former process's cgroup should be gone by now */
     } else if (waits(b)) {
         snprintf(why, sizeof(why), "the microVM did not come up in %.0f s (%s): %.200s", start_limit(b),
                  state_names[b->state], b->vmm ? d->ops->said(b->vmm) : "");
@@ -129,7 +103,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- the guest is there ---- */
 
-static void up(struct microvm_berth *b)
+void microvm_up(struct microvm_berth *b)
 {
     struct driver *d = b->driver;
 
@@ -140,60 +114,10 @@ static void up(struct microvm_berth *b)
              b->timings.ready_ms, clock_mono_ms() - b->began);
     if (b->has_cgroup)
         cgroup_set_active(d->cgroups, b->index, b->active);
-    set_state(b, MICROVM_UP, -1);
+    microvm_set_state(b, MICROVM_UP, -1);
     d->events.on_up(d->events.arg, b->index, b->snap->ws_path, &b->timings);
     if (b->state == MICROVM_UP)
-        microvm_machine_record(b);
-}
-
-/* "ws://…/devtools/browser/<id>" of /json/version. 0, or -1. */
-static int take_ws_path(const struct buf *body, char out[MICROVM_WS_PATH_MAX])
-{
-    char err[160];
-    cJSON *json = json_parse(body->data ? body->data : "", body->len, err, sizeof(err));
-    const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "webSocketDebuggerUrl"));
-    const char *path = url ? strstr(url, WS_PATH_PREFIX) : NULL;
-    int ok = path && strlen(path) < MICROVM_WS_PATH_MAX &&
-             strspn(path + sizeof(WS_PATH_PREFIX) - 1, "0123456789abcdefABCDEF-") ==
-                 strlen(path) - sizeof(WS_PATH_PREFIX) + 1;
-
-    if (ok)
-        strcpy(out, path);
-    cJSON_Delete(json);
-    return ok ? 0 : -1;
-}
-
-static void on_version(void *arg, const struct cdp_http_reply *reply, const char *why)
-{
-    struct microvm_berth *b = arg;
-    char text[MICROVM_WHY_MAX];
-
-    b->asking = NULL;
-    if (reply && take_ws_path(reply->body, b->snap->ws_path) == 0) {
-        b->timings.ready_ms += step_ms(b);
-        up(b);
-        return;
-    }
-    snprintf(text, sizeof(text), "the browser in the microVM does not say its address: %.200s",
-             why ? why : "");
-    microvm_fail(b, text);
-}
-
-/* All clones of a snapshot have the same browser, so it is asked once. */
-static void ask(struct microvm_berth *b)
-{
-    struct buf request = {0};
-    int fd;
-
-    set_state(b, MICROVM_ASKING, time_left(b));
-    fd = microvm_connect(b->driver, b->index);
-    if (fd < 0) {
-        microvm_fail(b, "the microVM's CDP port cannot be reached");
-        return;
-    }
-    buf_adds(&request, "GET /json/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    b->asking = cdp_http_start(b->driver->loop, fd, &request, ASK_LIMIT_MS, on_version, b);
-    buf_cleanup(&request);
+        microvm_record(b);
 }
 
 void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
@@ -207,13 +131,13 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
                                  m->fields[i].key, m->fields[i].value);
     if (strcmp(m->word, GUEST_READY) == 0 && b->state == MICROVM_LOADING) {
         if (b->timings.configure_ms == 0)
-            b->timings.configure_ms = step_ms(b);
-        b->timings.ready_ms = step_ms(b);
+            b->timings.configure_ms = microvm_step_ms(b);
+        b->timings.ready_ms = microvm_step_ms(b);
         log_info("guest_ready", "berth=%d steps=%s", b->index, steps);
         if (b->snap->ws_path[0])
-            up(b);
+            microvm_up(b);
         else
-            ask(b);
+            microvm_ask(b);
         return;
     }
     if (strcmp(m->word, GUEST_SETTLED) == 0 || strcmp(m->word, GUEST_BOOTED) == 0)
@@ -230,7 +154,7 @@ static void load(struct microvm_berth *b)
 {
     if (b->has_cgroup)
         cgroup_set_active(b->driver->cgroups, b->index, 1);
-    set_state(b, MICROVM_LOADING, time_left(b));
+    microvm_set_state(b, MICROVM_LOADING, microvm_time_left(b));
     microvm_machine_load(b);
 }
 
@@ -238,7 +162,7 @@ void microvm_on_loaded(struct microvm_berth *b)
 {
     if (b->state != MICROVM_LOADING)
         return;
-    b->timings.configure_ms = step_ms(b);
+    b->timings.configure_ms = microvm_step_ms(b);
     microvm_machine_restore(b);
 }
 
@@ -246,12 +170,12 @@ void microvm_on_spawned(struct microvm_berth *b)
 {
     if (b->state != MICROVM_SPAWNING || !microvm_machine_fits(b))
         return;
-    b->timings.spawn_ms = step_ms(b);
+    b->timings.spawn_ms = microvm_step_ms(b);
     load(b);
 }
 
 /* The snapshot is ready: uses the process that waits, or spawns one. */
-static void launch(struct microvm_berth *b)
+void microvm_launch(struct microvm_berth *b)
 {
     struct driver *d = b->driver;
     char why[MICROVM_WHY_MAX];
@@ -260,15 +184,15 @@ static void launch(struct microvm_berth *b)
         load(b);
         return;
     }
-    set_state(b, MICROVM_SPAWNING, time_left(b));
+    microvm_set_state(b, MICROVM_SPAWNING, microvm_time_left(b));
     if (microvm_machine_fits(b))
         return;
     if (b->vmm) {
         b->replacing = 1; /* it is one for another profile; microvm_on_gone goes on */
-        kill_machine(b);
+        microvm_kill(b);
     } else if (b->has_cgroup && cgroup_remove(d->cgroups, b->index) != 0) {
         cgroup_kill(d->cgroups, b->index);
-        set_state(b, MICROVM_SPAWNING, LOOK_AGAIN_S);
+        microvm_set_state(b, MICROVM_SPAWNING, LOOK_AGAIN_S);
     } else {
         b->has_cgroup = 0;
         if (microvm_machine_spawn(b, why, sizeof(why)) != 0)
@@ -284,9 +208,9 @@ static void want_snapshot(struct microvm_berth *b)
     if (!b->snap) {
         microvm_fail(b, why);
     } else if (b->snap->state == MICROVM_SNAPSHOT_READY) {
-        launch(b);
+        microvm_launch(b);
     } else {
-        set_state(b, MICROVM_SNAPSHOT, -1);
+        microvm_set_state(b, MICROVM_SNAPSHOT, -1);
         microvm_snapshot_want(b->snap);
     }
 }
@@ -299,9 +223,9 @@ void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const cha
         if (b->state != MICROVM_SNAPSHOT || b->snap != s)
             continue;
         if (s->state == MICROVM_SNAPSHOT_READY) {
-            b->timings.network_ms += step_ms(b);
+            b->timings.network_ms += microvm_step_ms(b);
             b->limit_began = clock_mono_ms();
-            launch(b);
+            microvm_launch(b);
         } else if (strcmp(s->machine.accel, d->accel) != 0) {
             want_snapshot(b); /* the next accelerator's */
         } else {
@@ -318,7 +242,7 @@ static void on_policy(void *arg, int result)
     if (b->state == MICROVM_STOPPING) {
         microvm_look_if_clean(b);
     } else if (b->state == MICROVM_NETWORK) {
-        b->timings.network_ms = step_ms(b);
+        b->timings.network_ms = microvm_step_ms(b);
         if (result == 0)
             want_snapshot(b);
         else
@@ -342,138 +266,13 @@ void microvm_start(struct driver *d, int berth, const struct profile *profile)
         microvm_fail(b, why);
     } else if (ready == 0) {
         b->network_pending = 1;
-        set_state(b, MICROVM_NETWORK, time_left(b));
+        microvm_set_state(b, MICROVM_NETWORK, microvm_time_left(b));
     } else {
         want_snapshot(b);
     }
 }
 
-/* ---- ending ---- */
-
-void microvm_on_gone(struct microvm_berth *b, const char *why)
-{
-    char text[MICROVM_WHY_MAX];
-    long kills;
-
-    stop_asking(b);
-    if (b->state == MICROVM_STOPPING || b->state == MICROVM_IDLE) {
-        microvm_look_if_clean(b);
-    } else if (b->state == MICROVM_SPAWNING && b->replacing) {
-        b->replacing = 0;
-        launch(b);
-    } else if (b->state != MICROVM_DOWN) {
-        kills = b->has_cgroup ? cgroup_oom_kills(b->driver->cgroups, b->index) : 0;
-        snprintf(text, sizeof(text), "the microVM ended%s: %.400s", kills ? ", out of memory" : "", why);
-        microvm_fail(b, text);
-    }
-}
-
-/* Says on_clean once everything of the berth is gone; else sees to it that it goes, and looks again soon. */
-void microvm_look_if_clean(struct microvm_berth *b)
-{
-    struct driver *d = b->driver;
-    int stopping = b->state == MICROVM_STOPPING;
-
-    if (!stopping && b->vmm)
-        return; /* one that waits */
-    if (b->vmm || b->network_pending) {
-        set_state(b, b->state, LOOK_AGAIN_S * 10); /* their own events come first */
-    } else if (b->has_cgroup && cgroup_remove(d->cgroups, b->index) != 0) {
-        cgroup_kill(d->cgroups, b->index);
-        set_state(b, b->state, LOOK_AGAIN_S);
-    } else {
-        b->has_cgroup = 0;
-        if (stopping)
-            net_pool_reset(d->net, b->index);
-        set_state(b, MICROVM_IDLE, -1);
-        if (stopping) {
-            log_debug("berth_clean", "berth=%d ms=%.1f", b->index, clock_mono_ms() - b->began);
-            d->events.on_clean(d->events.arg, b->index);
-        }
-        microvm_prepare_soon(d);
-        return;
-    }
-    if (clock_mono_ms() - b->began > (b->warnings + 1) * WARN_EVERY_MS) {
-        b->warnings++;
-        log_warn("berth_not_clean", "berth=%d seconds=%.1f process=%d error=%s", b->index,
-                 (clock_mono_ms() - b->began) / 1000.0, b->vmm ? (int)d->ops->pid(b->vmm) : 0,
-                 b->vmm ? "alive" : strerror(errno));
-    }
-    kill_machine(b);
-}
-
-void microvm_stop(struct driver *d, int berth)
-{
-    struct microvm_berth *b = &d->berths[berth];
-
-    if (b->state == MICROVM_STOPPING)
-        return;
-    if (b->state == MICROVM_SNAPSHOT && !d->closing)
-        log_warn("start_ended", "berth=%d ms=%.0f why=%s", berth, clock_mono_ms() - b->began,
-                 "the start was given up while its snapshot was being built; the build goes on");
-    b->began = clock_mono_ms();
-    b->warnings = 0;
-    b->unreported = 0;
-    stop_asking(b);
-    kill_machine(b);
-    /* With a process its end is the next event; without one the timer is. */
-    set_state(b, MICROVM_STOPPING, b->vmm ? LOOK_AGAIN_S * 100 : 0);
-}
-
-void microvm_berth_end(struct microvm_berth *b)
-{
-    struct driver *d = b->driver;
-
-    stop_asking(b);
-    guest_link_close(&b->link);
-    if (b->vmm && d->ops->finish(b->vmm, END_MS) != 0)
-        log_error("berth_left_running", "berth=%d", b->index);
-    b->vmm = NULL;
-    if (b->has_cgroup)
-        berth_cgroup_end(d->cgroups, b->index);
-    ev_timer_stop(d->loop, &b->timer);
-    ev_timer_stop(d->loop, &b->prefetch);
-}
-
 /* ---- the rest of the interface ---- */
-
-int microvm_connect(struct driver *d, int berth)
-{
-    struct microvm_berth *b = &d->berths[berth];
-
-    if (b->state != MICROVM_UP && b->state != MICROVM_ASKING) {
-        errno = ECONNREFUSED;
-        return -1;
-    }
-    microvm_machine_wake(b);
-    b->parked = 0;
-    return dial(net_pool_socket(d->net, berth, SOCK_STREAM), d->image.address, d->image.cdp_port);
-}
-
-void microvm_set_active(struct driver *d, int berth, int active)
-{
-    struct microvm_berth *b = &d->berths[berth];
-
-    b->active = active;
-    if (active) {
-        b->parked = 0;
-        microvm_machine_wake(b);
-    }
-    /* While it is restored it keeps the share that load() gave it. */
-    if (b->has_cgroup && b->state != MICROVM_LOADING && b->state != MICROVM_ASKING)
-        cgroup_set_active(d->cgroups, berth, active);
-}
-
-void microvm_park(struct driver *d, int berth)
-{
-    struct microvm_berth *b = &d->berths[berth];
-
-    if (strcmp(d->settings->vm_warm, "paused") != 0 || b->state != MICROVM_UP || !b->vmm || b->paused ||
-        (d->ops->can_pause && !d->ops->can_pause(d->host)))
-        return;
-    b->parked = b->paused = 1;
-    d->ops->pause(b->vmm);
-}
 
 int microvm_usage(struct driver *d, int berth, struct driver_usage *out)
 {

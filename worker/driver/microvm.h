@@ -1,10 +1,11 @@
 /* microvm.h: the microVM drivers' own state: one guest per berth, restored from a snapshot that the driver
  * builds itself. The machine monitor is behind worker/vmm.h; this is the same for all of them.
  *
- *   microvm.c          berths: start, restore, stop            microvm_machine.c   their processes, also
- * those microvm_open.c     opening and closing                                         that wait ahead of
- * demand microvm_snapshot.c the snapshots in use: found, loaded     microvm_build.c     a template, settled,
- * saved */
+ *   microvm.c           berths: start, restore              microvm_end.c       berths: stop, clean
+ *   microvm_machine.c   their processes                     microvm_ready.c     those that wait ahead of
+ * demand microvm_cdp.c       the way to the browser              microvm_park.c      pause and resume
+ *   microvm_snapshot.c  snapshots in use: found, loaded     microvm_build.c     a template, settled, saved
+ *   microvm_accel.c     which accelerator                   microvm_open.c      opening and closing */
 #ifndef BERTH_MICROVM_H
 #define BERTH_MICROVM_H
 #include <ev.h>
@@ -121,22 +122,44 @@ struct driver {
 
 /* microvm.c */
 void microvm_berth_init(struct microvm_berth *b, struct driver *d, int index);
-void microvm_berth_end(struct microvm_berth *b); /* blocking; for closing */
+/* The one writer of a berth's state. seconds: when the timer fires; negative: never. */
+void microvm_set_state(struct microvm_berth *b, enum microvm_state state, double seconds);
+/* What is left of the time a start may take, in seconds. */
+double microvm_time_left(const struct microvm_berth *b);
+/* Milliseconds since the last call of this: the step that has just ended. */
+double microvm_step_ms(struct microvm_berth *b);
+/* It did not work or is over: kills what runs, and tells the owner from the loop. */
 void microvm_fail(struct microvm_berth *b, const char *why);
+/* The snapshot is ready: uses the process that waits, or spawns one. */
+void microvm_launch(struct microvm_berth *b);
+/* The browser answers. */
+void microvm_up(struct microvm_berth *b);
 /* The snapshot's state changed: berths that wait for it go on, or fail with why. */
 void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const char *why);
-/* A waiting berth's process takes commands, has the guest, or is gone: told by microvm_machine.c. */
+/* A waiting berth's process takes commands, or has the guest: told by microvm_machine.c. */
 void microvm_on_spawned(struct microvm_berth *b);
 void microvm_on_loaded(struct microvm_berth *b);
-void microvm_on_gone(struct microvm_berth *b, const char *why);
 void microvm_on_message(struct microvm_berth *b, const struct guest_message *m);
-void microvm_look_if_clean(struct microvm_berth *b);
 void microvm_start(struct driver *d, int berth, const struct profile *profile);
+int microvm_usage(struct driver *d, int berth, struct driver_usage *out);
+
+/* microvm_end.c */
+void microvm_berth_end(struct microvm_berth *b); /* blocking; for closing */
+void microvm_kill(struct microvm_berth *b);      /* its process, if there is one */
+void microvm_on_gone(struct microvm_berth *b, const char *why);
+void microvm_look_if_clean(struct microvm_berth *b);
 void microvm_stop(struct driver *d, int berth);
+
+/* microvm_cdp.c */
 int microvm_connect(struct driver *d, int berth);
+/* The first clone of a snapshot is asked for its browser's path; microvm_up or microvm_fail follows. */
+void microvm_ask(struct microvm_berth *b);
+void microvm_stop_asking(struct microvm_berth *b);
+
+/* microvm_park.c */
+void microvm_wake(struct microvm_berth *b);
 void microvm_set_active(struct driver *d, int berth, int active);
 void microvm_park(struct driver *d, int berth);
-int microvm_usage(struct driver *d, int berth, struct driver_usage *out);
 
 /* microvm_machine.c */
 /* 1: the berth's process is one for its profile and snapshot. */
@@ -146,14 +169,17 @@ int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len) MUST_U
 void microvm_machine_load(struct microvm_berth *b);
 /* The order that makes the guest somebody of its own. */
 void microvm_machine_restore(struct microvm_berth *b);
-void microvm_machine_wake(struct microvm_berth *b);
+int microvm_cgroup(struct driver *d, int index, const struct profile *p, const struct vmm_machine *m,
+                   int fds[CGROUP_PLACES_MAX], char *why, size_t len) MUST_USE;
+
+/* microvm_ready.c */
+/* Maps the snapshot's working set into a process that waits. */
+void microvm_prefetch(struct microvm_berth *b);
 /* Once per snapshot, from the first clone that is ready. */
-void microvm_machine_record(struct microvm_berth *b);
+void microvm_record(struct microvm_berth *b);
 /* Something changed that may call for another waiting process. */
 void microvm_prepare_soon(struct driver *d);
 void microvm_prepare_init(struct driver *d);
-int microvm_cgroup(struct driver *d, int index, const struct profile *p, const struct vmm_machine *m,
-                   int fds[CGROUP_PLACES_MAX], char *why, size_t len) MUST_USE;
 
 /* microvm_snapshot.c */
 /* The snapshot for this profile, made known; NULL with a sentence. */
