@@ -1,4 +1,5 @@
-/* snapshot.c: see snapshot.h: finding, checking and loading; snapshot_build.c makes them. */
+/* snapshot.c: see snapshot.h: finding and checking; snapshot_load.c loads, snapshot_build.c makes them,
+ * snapshot_prune.c removes them. */
 #include "snapshot.h"
 
 #include <dirent.h>
@@ -7,17 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-#include "../shared/json.h"
 #include "../shared/random.h"
 
-#define FORMAT     1
-#define JSON_MAX   (64 * 1024)
-#define PIECE      (8LL * 1024 * 1024)
-#define ALL_SEALS  (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define SHOWN_LINE 120
 
 void snapshot_init(struct snapshot *s, const char *state, char *identity, int memory_mb)
@@ -25,7 +20,7 @@ void snapshot_init(struct snapshot *s, const char *state, char *identity, int me
     char digest[65];
 
     memset(s, 0, sizeof(*s));
-    s->memory = s->source = -1;
+    s->memory = s->source = s->held = -1;
     s->identity = identity;
     s->memory_mb = memory_mb;
     random_sha256_hex(identity, strlen(identity), digest);
@@ -34,15 +29,24 @@ void snapshot_init(struct snapshot *s, const char *state, char *identity, int me
     snprintf(s->folder, sizeof(s->folder), "%s/snapshots/%s", s->state, s->key);
 }
 
+void snapshot_release(struct snapshot *s)
+{
+    int *const fds[] = {&s->memory, &s->source, &s->held};
+
+    for (int i = 0; i < 3; i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+    snapshot_record_cleanup(&s->record);
+}
+
 void snapshot_cleanup(struct snapshot *s)
 {
+    snapshot_release(s);
     free(s->identity);
-    if (s->memory >= 0)
-        close(s->memory);
-    if (s->source >= 0)
-        close(s->source);
     memset(s, 0, sizeof(*s));
-    s->memory = s->source = -1;
+    s->memory = s->source = s->held = -1;
 }
 
 /* ---- checking ---- */
@@ -79,180 +83,154 @@ void snapshot_difference(const char *wanted, const char *found, char *out, size_
              want ? "\"" : "");
 }
 
-/* The identity in a folder's snapshot.json, caller frees; NULL with what is wrong. */
-static char *read_identity(const char *folder, char *why, size_t whylen)
+/* That a small file is what was saved; memory is looked at while it is loaded. */
+static int check_sum(int folder, const struct snapshot_file *file)
 {
-    char path[500], *identity = NULL, *text = NULL;
-    cJSON *json = NULL;
-    const cJSON *value, *format;
-    size_t n;
-    FILE *f;
+    int fd = openat(folder, file->name, O_RDONLY | O_CLOEXEC), result;
+    uint64_t sum = 0;
 
-    snprintf(path, sizeof(path), "%s/snapshot.json", folder);
-    f = fopen(path, "re");
-    if (!f) {
-        snprintf(why, whylen, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    text = malloc(JSON_MAX);
-    n = text ? fread(text, 1, JSON_MAX, f) : 0;
-    fclose(f);
-    json = json_parse(text ? text : "", n, why, whylen);
-    free(text);
-    if (!json)
-        return NULL;
-    format = cJSON_GetObjectItemCaseSensitive(json, "format");
-    value = cJSON_GetObjectItemCaseSensitive(json, "identity");
-    if (!cJSON_IsNumber(format) || format->valueint != FORMAT || !cJSON_IsString(value))
-        snprintf(why, whylen, "snapshot.json is not of format %d", FORMAT);
-    else
-        identity = strdup(value->valuestring);
-    cJSON_Delete(json);
-    return identity;
+    if (fd < 0)
+        return -1;
+    result = snapshot_sum_file(fd, &sum);
+    close(fd);
+    return result == 0 && sum == file->sum ? 0 : -1;
 }
 
-/* That the folder's snapshot is the wanted one: 0, or -1 with the reason. */
-static int check_folder(const struct snapshot *s, const char *folder, char *why, size_t whylen)
+/* That the folder's files are those of its record. stats: of each. */
+static int check_files(int folder, const struct snapshot_record *r, struct stat *stats, char *why,
+                       size_t whylen)
 {
-    char *identity = read_identity(folder, why, whylen), path[500];
-    struct stat st;
-    int same;
+    for (int i = 0; i < r->count; i++) {
+        const struct snapshot_file *file = &r->files[i];
 
-    if (!identity)
-        return -1;
-    same = strcmp(identity, s->identity) == 0;
-    if (!same)
-        snapshot_difference(s->identity, identity, why, whylen);
-    free(identity);
-    if (!same)
-        return -1;
-    snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, folder);
-    if (stat(path, &st) != 0 || st.st_size != s->memory_mb * 1048576LL) {
-        snprintf(why, whylen, "its memory is missing or has another size");
-        return -1;
+        if (fstatat(folder, file->name, &stats[i], AT_SYMLINK_NOFOLLOW) != 0) {
+            snprintf(why, whylen, "its %s is missing", file->name);
+            return -1;
+        }
+        if (!S_ISREG(stats[i].st_mode) || stats[i].st_size != file->size) {
+            snprintf(why, whylen, "its %s has another size than was saved: %lld bytes, not %lld", file->name,
+                     (long long)stats[i].st_size, file->size);
+            return -1;
+        }
+        if (strcmp(file->name, SNAPSHOT_MEMORY) != 0 && check_sum(folder, file) != 0) {
+            snprintf(why, whylen, "its %s is not what was saved: the checksum differs", file->name);
+            return -1;
+        }
     }
     return 0;
 }
 
-int snapshot_check(const struct snapshot *s, char *why, size_t whylen)
+/* That the folder's snapshot is the wanted one: 0, or -1 with the reason. */
+static int check_folder(const struct snapshot *s, int folder, struct snapshot_record *r, struct stat *stats,
+                        char *why, size_t whylen)
 {
-    char parent[400], folder[700], reason[400];
+    const struct snapshot_file *memory;
+
+    if (snapshot_record_read(folder, r, why, whylen) != 0)
+        return -1;
+    memory = snapshot_record_file(r, SNAPSHOT_MEMORY);
+    if (strcmp(r->identity, s->identity) != 0) {
+        snapshot_difference(s->identity, r->identity, why, whylen);
+    } else if (!memory || memory->size != s->memory_mb * 1048576LL) {
+        snprintf(why, whylen, "its memory is missing or has another size");
+    } else if (check_files(folder, r, stats, why, whylen) == 0) {
+        return 0;
+    }
+    return -1;
+}
+
+/* Why each of the snapshots that are there is not the wanted one. */
+static void list_others(const struct snapshot *s, char *why, size_t whylen)
+{
+    char parent[400], reason[400];
+    struct snapshot_record r;
     struct dirent *e;
     size_t used;
     DIR *d;
+    int fd;
 
-    if (access(s->folder, F_OK) == 0)
-        return check_folder(s, s->folder, why, whylen) == 0 ? 1 : -1;
-    snprintf(why, whylen, "none was built yet");
     snprintf(parent, sizeof(parent), "%s/snapshots", s->state);
     d = opendir(parent);
     while (d && (e = readdir(d))) {
         if (e->d_name[0] == '.')
             continue;
-        snprintf(folder, sizeof(folder), "%s/%s", parent, e->d_name);
-        if (check_folder(s, folder, reason, sizeof(reason)) == 0)
-            snprintf(reason, sizeof(reason), "it lies under another's name");
+        fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (snapshot_record_read(fd, &r, reason, sizeof(reason)) == 0) {
+            if (strcmp(r.identity, s->identity) == 0)
+                snprintf(reason, sizeof(reason), "it lies under another's name");
+            else
+                snapshot_difference(s->identity, r.identity, reason, sizeof(reason));
+        }
+        snapshot_record_cleanup(&r);
+        close(fd);
         used = strlen(why);
         snprintf(why + used, whylen - used, "; %.8s does not fit: %s", e->d_name, reason);
     }
     if (d)
         closedir(d);
-    return 0;
 }
 
-/* ---- loading ---- */
-
-static int open_memory(struct snapshot *s)
+static int same_file(const struct stat *a, const struct stat *b)
 {
-    char path[500];
-
-    snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, s->folder);
-    s->source = open(path, O_RDONLY | O_CLOEXEC);
-    if (s->source < 0)
-        return -1;
-    s->memory = memfd_create("berth-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (s->memory < 0 || ftruncate(s->memory, s->memory_mb * 1048576LL) != 0)
-        return -1;
-    s->at = 0;
-    return 0;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Copies what the file has of the next piece. What it has not is allocated, too: otherwise the first guest
- * that touches it would be charged for what all share. */
-static int load_piece(struct snapshot *s)
+/* The folder, with a lock that others may have too, and still under its name. -1: not there, or being
+ * removed. */
+static int hold(const char *folder)
 {
-    long long size = s->memory_mb * 1048576LL, len = size - s->at < PIECE ? size - s->at : PIECE;
-    char *to = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, s->at);
-    long long done = 0;
-    int result = -1;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat ours, there;
 
-    if (to == MAP_FAILED)
+    if (fd < 0)
         return -1;
-    if (fallocate(s->memory, 0, s->at, len) != 0)
-        goto cleanup;
-    while (done < len) {
-        off_t data = lseek(s->source, s->at + done, SEEK_DATA);
-        ssize_t n;
-
-        if (data < 0 && errno != ENXIO)
-            goto cleanup;
-        if (data < 0 || data >= s->at + len)
-            break;
-        done = data - s->at;
-        n = pread(s->source, to + done, (size_t)(len - done), data);
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            goto cleanup;
-        }
-        done += n;
-    }
-    s->at += len;
-    result = 0;
-cleanup:
-    munmap(to, (size_t)len);
-    return result;
-}
-
-/* Into the page cache: otherwise the first guests would wait for the disk. As snapshot_load. */
-static int load_file(struct snapshot *s, char *err, size_t errlen)
-{
-    char path[500];
-
-    snprintf(path, sizeof(path), "%s/" SNAPSHOT_MEMORY, s->folder);
-    if (s->memory < 0) {
-        s->memory = open(path, O_RDONLY | O_CLOEXEC);
-        s->at = 0;
-    }
-    if (s->memory < 0) {
-        snprintf(err, errlen, "cannot open the snapshot's memory: %s", strerror(errno));
-        return -1;
-    }
-    (void)posix_fadvise(s->memory, s->at, PIECE, POSIX_FADV_WILLNEED);
-    s->at += PIECE;
-    return s->at < s->memory_mb * 1048576LL;
-}
-
-int snapshot_load(struct snapshot *s, char *err, size_t errlen)
-{
-    if (s->by_file)
-        return load_file(s, err, errlen);
-    if (s->source < 0 && s->memory >= 0)
-        return 0;
-    if ((s->source < 0 && open_memory(s) != 0) || load_piece(s) != 0)
-        goto fail;
-    if (s->at < s->memory_mb * 1048576LL)
-        return 1;
-    if (fcntl(s->memory, F_ADD_SEALS, ALL_SEALS) != 0)
-        goto fail;
-    close(s->source);
-    s->source = -1;
-    return 0;
-fail:
-    snprintf(err, errlen, "cannot load the snapshot's memory: %s", strerror(errno));
-    if (s->source >= 0)
-        close(s->source);
-    if (s->memory >= 0)
-        close(s->memory);
-    s->source = s->memory = -1;
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && stat(folder, &there) == 0 &&
+        same_file(&ours, &there))
+        return fd;
+    close(fd);
     return -1;
+}
+
+int snapshot_find(struct snapshot *s, char *why, size_t whylen)
+{
+    snapshot_release(s);
+    s->held = hold(s->folder);
+    if (s->held < 0) {
+        snprintf(why, whylen, "none was built yet");
+        list_others(s, why, whylen);
+        return 0;
+    }
+    if (check_folder(s, s->held, &s->record, s->stats, why, whylen) != 0) {
+        snapshot_release(s);
+        return -1;
+    }
+    (void)futimens(s->held, NULL); /* used now, for snapshot_prune; a disk that is read-only stays as it is */
+    return 1;
+}
+
+int snapshot_is_current(const struct snapshot *s, char *why, size_t whylen)
+{
+    struct stat ours, there;
+
+    if (s->held < 0 || fstat(s->held, &ours) != 0 || stat(s->folder, &there) != 0) {
+        snprintf(why, whylen, "%s is gone", s->folder);
+        return 0;
+    }
+    if (!same_file(&ours, &there)) {
+        snprintf(why, whylen, "%s was replaced", s->folder);
+        return 0;
+    }
+    for (int i = 0; i < s->record.count; i++) {
+        const struct stat *was = &s->stats[i];
+
+        if (fstatat(s->held, s->record.files[i].name, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !same_file(was, &there) || was->st_size != there.st_size ||
+            was->st_mtim.tv_sec != there.st_mtim.tv_sec || was->st_mtim.tv_nsec != there.st_mtim.tv_nsec) {
+            snprintf(why, whylen, "%s/%s was removed or changed", s->folder, s->record.files[i].name);
+            return 0;
+        }
+    }
+    return 1;
 }

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../shared/json.h"
 #include "../shared/log.h"
 #include "../shared/random.h"
 #include "snapshot.h"
@@ -100,27 +99,6 @@ int snapshot_memory_file(const struct snapshot *s, const char *folder, long uid)
     return -1;
 }
 
-static int write_json(const struct snapshot *s, const char *folder)
-{
-    char path[500], *text;
-    cJSON *json = cJSON_CreateObject();
-    int ok;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/snapshot.json", folder);
-    cJSON_AddNumberToObject(json, "format", 1);
-    cJSON_AddStringToObject(json, "key", s->key);
-    cJSON_AddStringToObject(json, "identity", s->identity);
-    text = json_print(json);
-    cJSON_Delete(json);
-    f = fopen(path, "we");
-    ok = f && fputs(text, f) >= 0;
-    if (f)
-        ok = fclose(f) == 0 && ok;
-    free(text);
-    return ok ? 0 : -1;
-}
-
 /* From now on it is nobody's to write; monitors may be given it to read. */
 static int take_memory(const char *folder)
 {
@@ -130,14 +108,60 @@ static int take_memory(const char *folder)
     return chown(path, geteuid(), getegid()) == 0 && chmod(path, 0444) == 0 ? 0 : -1;
 }
 
-int snapshot_publish(const struct snapshot *s, const char *folder, char *err, size_t errlen)
+int snapshot_complete(const struct snapshot *s, const char *folder, char *err, size_t errlen)
 {
-    char old[450], tail[9];
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = -1;
+
+    if (fd < 0 || take_memory(folder) != 0)
+        snprintf(err, errlen, "cannot complete the snapshot in %s: %s", folder, strerror(errno));
+    else
+        result = snapshot_record_write(fd, s->key, s->identity, err, errlen);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+/* Renames the published folder away, so that nobody finds it while it is removed. 0, or -1 with errno. */
+static int move_away(const struct snapshot *s, char *path, size_t len)
+{
+    char tail[9];
 
     random_hex(tail, sizeof(tail));
-    snprintf(old, sizeof(old), "%s/snapshots/" BUILD_PREFIX "old-%s", s->state, tail);
-    if (take_memory(folder) != 0 || write_json(s, folder) != 0 ||
-        (rename(s->folder, old) != 0 && errno != ENOENT) || rename(folder, s->folder) != 0) {
+    snprintf(path, len, "%s/snapshots/" BUILD_PREFIX "old-%s", s->state, tail);
+    return rename(s->folder, path);
+}
+
+void snapshot_remove(const struct snapshot *s)
+{
+    char old[450];
+
+    if (move_away(s, old, sizeof(old)) == 0)
+        snapshot_discard(old);
+    else if (errno != ENOENT)
+        log_warn("snapshot_not_removed", "folder=%s error=%s", s->folder, strerror(errno));
+}
+
+/* That a rename in it lasts. */
+static int sync_parent(const struct snapshot *s)
+{
+    char parent[300];
+    int fd, result;
+
+    snprintf(parent, sizeof(parent), "%s/snapshots", s->state);
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    result = fsync(fd);
+    close(fd);
+    return result;
+}
+
+int snapshot_publish(const struct snapshot *s, const char *folder, char *err, size_t errlen)
+{
+    char old[450];
+
+    if ((move_away(s, old, sizeof(old)) != 0 && errno != ENOENT) || rename(folder, s->folder) != 0 ||
+        sync_parent(s) != 0) {
         snprintf(err, errlen, "cannot publish the snapshot as %s: %s", s->folder, strerror(errno));
         return -1;
     }

@@ -70,7 +70,7 @@ void microvm_fail(struct microvm_berth *b, const char *why)
     microvm_kill(b);
     b->unreported = 1;
     microvm_set_state(b, MICROVM_DOWN, 0);
-    if (restoring && ++b->snap->failures >= FAILURES_MAX)
+    if (restoring && microvm_machine_is_current(b) && ++b->snap->failures >= FAILURES_MAX)
         microvm_snapshot_refuse(b->snap, why);
 }
 
@@ -107,15 +107,17 @@ void microvm_up(struct microvm_berth *b)
 {
     struct driver *d = b->driver;
 
-    b->snap->restored++;
-    b->snap->failures = 0;
+    if (microvm_machine_is_current(b)) {
+        b->snap->restored++;
+        b->snap->failures = 0;
+    }
     log_info("microvm_up", "berth=%d network_ms=%.1f spawn_ms=%.1f load_ms=%.1f ready_ms=%.1f ms=%.1f",
              b->index, b->timings.network_ms, b->timings.spawn_ms, b->timings.configure_ms,
              b->timings.ready_ms, clock_mono_ms() - b->began);
     if (b->has_cgroup)
         cgroup_set_active(d->cgroups, b->index, b->active);
     microvm_set_state(b, MICROVM_UP, -1);
-    d->events.on_up(d->events.arg, b->index, b->snap->ws_path, &b->timings);
+    d->events.on_up(d->events.arg, b->index, b->ws_path, &b->timings);
     if (b->state == MICROVM_UP)
         microvm_record(b);
 }
@@ -134,10 +136,12 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
             b->timings.configure_ms = microvm_step_ms(b);
         b->timings.ready_ms = microvm_step_ms(b);
         log_info("guest_ready", "berth=%d steps=%s", b->index, steps);
-        if (b->snap->ws_path[0])
-            microvm_up(b);
-        else
+        if (!microvm_machine_is_current(b) || !b->snap->ws_path[0]) {
             microvm_ask(b);
+            return;
+        }
+        strcpy(b->ws_path, b->snap->ws_path);
+        microvm_up(b);
         return;
     }
     if (strcmp(m->word, GUEST_SETTLED) == 0 || strcmp(m->word, GUEST_BOOTED) == 0)
@@ -174,12 +178,18 @@ void microvm_on_spawned(struct microvm_berth *b)
     load(b);
 }
 
+static void want_snapshot(struct microvm_berth *b);
+
 /* The snapshot is ready: uses the process that waits, or spawns one. */
 void microvm_launch(struct microvm_berth *b)
 {
     struct driver *d = b->driver;
     char why[MICROVM_WHY_MAX];
 
+    if (b->snap->state != MICROVM_SNAPSHOT_READY) {
+        want_snapshot(b); /* it was lost meanwhile */
+        return;
+    }
     if (microvm_machine_fits(b) && b->spawned) {
         load(b);
         return;
@@ -207,7 +217,10 @@ static void want_snapshot(struct microvm_berth *b)
     b->snap = microvm_snapshot_of(b->driver, b->profile, why, sizeof(why));
     if (!b->snap) {
         microvm_fail(b, why);
-    } else if (b->snap->state == MICROVM_SNAPSHOT_READY) {
+        return;
+    }
+    (void)microvm_snapshot_verify(b->snap);
+    if (b->snap->state == MICROVM_SNAPSHOT_READY) {
         microvm_launch(b);
     } else {
         microvm_set_state(b, MICROVM_SNAPSHOT, -1);

@@ -47,6 +47,8 @@ struct microvm_snapshot {
     struct vmm_machine machine;
     struct snapshot snapshot;
     struct working_set set;
+    unsigned generation;               /* raised when it is given up: what was made before is another's */
+    int refusals;                      /* of what was found on disk, since it was last ready */
     int set_known;                     /* loaded or recorded: no clone has to be looked at */
     int restored;                      /* clones that became ready */
     int failures;                      /* clones that did not, since the last that did */
@@ -78,6 +80,7 @@ struct microvm_berth {
     struct vmm *vmm;
     const struct profile *made_for; /* what vmm was spawned for */
     const struct microvm_snapshot *made_from;
+    unsigned made_generation;
     int spawned; /* vmm takes commands */
     int loaded;  /* vmm has the guest */
     struct guest_link link;
@@ -93,6 +96,7 @@ struct microvm_berth {
     double began, step_began, limit_began, retry_after; /* ms */
     int warnings;
     struct driver_timings timings;
+    char ws_path[MICROVM_WS_PATH_MAX];
     char why[MICROVM_WHY_MAX];
 };
 
@@ -162,7 +166,9 @@ void microvm_set_active(struct driver *d, int berth, int active);
 void microvm_park(struct driver *d, int berth);
 
 /* microvm_machine.c */
-/* 1: the berth's process is one for its profile and snapshot. */
+/* 1: the berth's process has been made from the snapshot as it is now. */
+int microvm_machine_is_current(const struct microvm_berth *b);
+/* 1: it also is one for the berth's profile, and has no guest yet. */
 int microvm_machine_fits(const struct microvm_berth *b);
 /* Spawns for b->profile and b->snap. 0, or -1 with why. */
 int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len) MUST_USE;
@@ -190,7 +196,10 @@ void microvm_snapshot_want(struct microvm_snapshot *s);
 /* The folder is there: loads it. */
 void microvm_snapshot_load(struct microvm_snapshot *s);
 void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why);
-/* Drops one whose clones do not come up. */
+/* Gives up one that is ready, but not on the disk any more as it was found there: it is looked for again when
+ * it is wanted. 0: that was so. */
+int microvm_snapshot_verify(struct microvm_snapshot *s);
+/* Drops one whose clones do not come up, and what is on the disk of it. */
 void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why);
 void microvm_snapshots_free(struct driver *d);
 

@@ -9,6 +9,7 @@
 #include "../../shared/clock.h"
 #include "../../shared/log.h"
 #include "../../shared/mem.h"
+#include "../background.h"
 #include "microvm.h"
 
 #define LOCK_LOOK_S   0.25
@@ -25,7 +26,8 @@ struct microvm_build {
     struct microvm_snapshot *snap;
     struct vmm *vmm;
     struct guest_link link;
-    ev_timer timer; /* waiting for the lock; limit; waiting for the cgroup */
+    struct background *background; /* while it is being stored */
+    ev_timer timer;                /* waiting for the lock; limit; waiting for the cgroup */
     int lock, has_cgroup;
     int launched, booted;
     int saving, done; /* the guest has settled; its state is in the folder */
@@ -64,25 +66,70 @@ static void build_free(struct microvm_build *b)
     free(b);
 }
 
-/* Everything of the template is gone: publishes, or tells why not. */
-static void conclude(struct microvm_build *b)
+/* One that is too big for the disk's share stays, but it is said. */
+static void prune(const struct microvm_build *b)
+{
+    long limit = b->driver->settings->snapshot_disk_mb, left;
+
+    left = snapshot_prune(b->driver->settings->state, limit, b->snap->snapshot.key);
+    if (limit > 0 && left > limit)
+        log_warn("snapshots_over_limit", "mb=%ld limit_mb=%ld hint=%s", left, limit,
+                 "BERTH_SNAPSHOT_DISK_MB is less than the snapshots in use take");
+}
+
+static void publish(struct microvm_build *b)
 {
     struct microvm_snapshot *s = b->snap;
     char why[MICROVM_WHY_MAX];
 
-    if (b->why[0] && b->launched && !b->booted)
-        microvm_accel_failed(b->driver, s->machine.accel, b->why);
     if (!b->why[0] && snapshot_publish(&s->snapshot, b->folder, b->why, sizeof(b->why)) == 0) {
         log_info("snapshot_built", "snapshot=%s accel=%s memory_mb=%d ms=%.0f", s->snapshot.key,
                  s->machine.accel, s->machine.memory_mb, clock_mono_ms() - b->began);
+        prune(b);
         b->folder[0] = '\0';
-        build_free(b);
-        microvm_snapshot_load(s);
-        return;
+        if (snapshot_find(&s->snapshot, why, sizeof(why)) == 1) {
+            build_free(b);
+            microvm_snapshot_load(s);
+            return;
+        }
+        snprintf(b->why, sizeof(b->why), "it was built, but %.300s", why);
     }
     snprintf(why, sizeof(why), "%s", b->why);
     build_free(b);
     microvm_snapshot_failed(s, why);
+}
+
+/* In another thread: the disk may take seconds. */
+static void complete(void *arg)
+{
+    struct microvm_build *b = arg;
+    char why[MICROVM_WHY_MAX];
+
+    if (snapshot_complete(&b->snap->snapshot, b->folder, why, sizeof(why)) != 0)
+        snprintf(b->why, sizeof(b->why), "%s", why);
+}
+
+static void on_complete(void *arg)
+{
+    struct microvm_build *b = arg;
+
+    b->background = NULL;
+    log_info("template_stored", "snapshot=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+    publish(b);
+}
+
+/* Everything of the template is gone: stores and publishes it, or tells why not. */
+static void conclude(struct microvm_build *b)
+{
+    if (b->why[0] && b->launched && !b->booted)
+        microvm_accel_failed(b->driver, b->snap->machine.accel, b->why);
+    if (!b->why[0]) {
+        b->background = background_start(b->driver->loop, complete, on_complete, b);
+        if (b->background)
+            return;
+        snprintf(b->why, sizeof(b->why), "no thread to store it: %s", strerror(errno));
+    }
+    publish(b);
 }
 
 static void look_if_gone(struct microvm_build *b)
@@ -237,7 +284,7 @@ static void look(struct microvm_build *b)
     struct microvm_snapshot *s = b->snap;
     char why[MICROVM_WHY_MAX], folder[400];
 
-    if (snapshot_check(&s->snapshot, why, sizeof(why)) == 1) {
+    if (snapshot_find(&s->snapshot, why, sizeof(why)) == 1) {
         build_free(b);
         microvm_snapshot_load(s);
     } else if (snapshot_begin(&s->snapshot, folder, &b->lock, why, sizeof(why)) == 0) {
@@ -294,6 +341,8 @@ void microvm_build_end(struct driver *d)
 
     if (!b)
         return;
+    if (b->background)
+        background_finish(b->background);
     if (b->vmm && d->ops->finish(b->vmm, FINISH_MS) != 0)
         log_error("template_left_running", "snapshot=%s", b->snap->snapshot.key);
     b->vmm = NULL;

@@ -57,7 +57,9 @@ static void on_version(void *arg, const struct cdp_http_reply *reply, const char
     char text[MICROVM_WHY_MAX];
 
     b->asking = NULL;
-    if (reply && take_ws_path(reply->body, b->snap->ws_path) == 0) {
+    if (reply && take_ws_path(reply->body, b->ws_path) == 0) {
+        if (microvm_machine_is_current(b))
+            strcpy(b->snap->ws_path, b->ws_path);
         b->timings.ready_ms += microvm_step_ms(b);
         microvm_up(b);
         return;

@@ -115,9 +115,14 @@ static void new_mac(unsigned char mac[6])
     mac[0] = (unsigned char)((mac[0] & 0xfc) | 0x02); /* locally administered, one receiver */
 }
 
+int microvm_machine_is_current(const struct microvm_berth *b)
+{
+    return b->vmm && b->made_from == b->snap && b->made_generation == b->snap->generation;
+}
+
 int microvm_machine_fits(const struct microvm_berth *b)
 {
-    return b->vmm && b->made_for == b->profile && b->made_from == b->snap && !b->loaded;
+    return microvm_machine_is_current(b) && b->made_for == b->profile && !b->loaded;
 }
 
 int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len)
@@ -159,12 +164,14 @@ int microvm_machine_spawn(struct microvm_berth *b, char *why, size_t len)
         return -1;
     b->made_for = b->profile;
     b->made_from = b->snap;
+    b->made_generation = b->snap->generation;
     fd = d->ops->control(b->vmm);
     if (fd >= 0)
         guest_link_open(&b->link, d->loop, fd);
     b->link.on_message = on_message;
     b->link.on_close = on_link_close;
     b->link.arg = b;
+    (void)microvm_snapshot_verify(b->snap); /* its files were opened by name */
     return 0;
 }
 

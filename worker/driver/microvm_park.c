@@ -1,4 +1,5 @@
-/* microvm_park.c: guests that nobody uses may stand still, and get less CPU time; waking them tells the time. */
+/* microvm_park.c: guests that nobody uses may stand still, and get less CPU time; waking them tells the time.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -1,5 +1,5 @@
-/* microvm_ready.c: processes that wait for a snapshot ahead of demand; and the pages that guests touch: recorded
- * from the first clone, mapped into those that wait while nobody does. */
+/* microvm_ready.c: processes that wait for a snapshot ahead of demand; and the pages that guests touch:
+ * recorded from the first clone, mapped into those that wait while nobody does. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,10 +8,9 @@
 #include "../../shared/log.h"
 #include "microvm.h"
 
-#define PREPARE_S   0.02
-#define RETRY_MS    5000.0
-#define PREFETCH_S  0.0005
-#define WORKING_SET "working-set"
+#define PREPARE_S  0.02
+#define RETRY_MS   5000.0
+#define PREFETCH_S 0.0005
 
 /* ---- the working set ---- */
 
@@ -21,7 +20,7 @@ static void on_prefetch(struct ev_loop *loop, ev_timer *w, int revents)
     int more;
 
     (void)revents;
-    if (!b->vmm || b->loaded || !b->made_from->set_known)
+    if (!b->vmm || b->loaded || !microvm_machine_is_current(b) || !b->made_from->set_known)
         return;
     more = working_set_map(&b->made_from->set, &b->walk);
     if (more < 0)
@@ -54,10 +53,12 @@ void microvm_record(struct microvm_berth *b)
     struct working_set set;
     char path[500];
 
-    if (s->set_known || working_set_find(d->ops->pid(b->vmm), s->snapshot.memory, &walk) != 0 ||
+    if (s->set_known || !microvm_machine_is_current(b) ||
+        !snapshot_is_current(&s->snapshot, path, sizeof(path)) ||
+        working_set_find(d->ops->pid(b->vmm), s->snapshot.memory, &walk) != 0 ||
         working_set_record(&walk, s->machine.memory_mb, &set) != 0)
         return;
-    snprintf(path, sizeof(path), "%s/" WORKING_SET, s->snapshot.folder);
+    snprintf(path, sizeof(path), "%s/" SNAPSHOT_WORKING_SET, s->snapshot.folder);
     if (working_set_save(&set, path) != 0)
         log_warn("working_set_not_saved", "path=%s error=%s", path, strerror(errno));
     s->set = set;
@@ -88,6 +89,8 @@ static void on_prepare(struct ev_loop *loop, ev_timer *w, int revents)
     if (d->closing || !d->last || waiting_machines(d) >= d->settings->vm_ready)
         return;
     s = microvm_snapshot_of(d, d->last, why, sizeof(why));
+    if (s && !microvm_snapshot_verify(s))
+        microvm_snapshot_want(s);
     if (!s || s->state != MICROVM_SNAPSHOT_READY)
         return;
     for (int i = 0; i < d->count; i++) {

@@ -15,7 +15,7 @@
 
 #define IDENTITY_VERSION 1
 #define LOAD_PAUSE_S     0.0005 /* between two pieces: others get their turn */
-#define WORKING_SET      "working-set"
+#define REFUSALS_MAX     3      /* of what was found on disk, one after the other */
 
 static int vcpus_of(const struct profile *p)
 {
@@ -77,7 +77,7 @@ void microvm_snapshot_want(struct microvm_snapshot *s)
 
     if (s->state != MICROVM_SNAPSHOT_NONE)
         return;
-    found = snapshot_check(&s->snapshot, why, sizeof(why));
+    found = snapshot_find(&s->snapshot, why, sizeof(why));
     s->began = clock_mono_ms();
     if (found == 1) {
         microvm_snapshot_load(s);
@@ -104,17 +104,28 @@ static void want_waiting(struct driver *d)
     }
 }
 
-void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why)
+static void tell_failed(struct microvm_snapshot *s, const char *why)
 {
-    struct driver *d = s->driver;
     char text[MICROVM_WHY_MAX];
 
     snprintf(text, sizeof(text), "no snapshot: %.400s", why);
     s->state = MICROVM_SNAPSHOT_NONE;
-    if (strcmp(s->machine.accel, d->accel) == 0 && microvm_next_accel(d, why) != 0)
-        log_error("snapshot_failed", "snapshot=%s why=%s", s->snapshot.key, why);
-    microvm_on_snapshot(d, s, text);
-    want_waiting(d);
+    log_error("snapshot_failed", "snapshot=%s why=%s", s->snapshot.key, why);
+    microvm_on_snapshot(s->driver, s, text);
+    want_waiting(s->driver);
+}
+
+void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why)
+{
+    struct driver *d = s->driver;
+
+    if (strcmp(s->machine.accel, d->accel) != 0 || microvm_next_accel(d, why) == 0) {
+        s->state = MICROVM_SNAPSHOT_NONE;
+        microvm_on_snapshot(d, s, why);
+        want_waiting(d);
+        return;
+    }
+    tell_failed(s, why);
 }
 
 /* ---- loading ---- */
@@ -123,7 +134,7 @@ static void take_working_set(struct microvm_snapshot *s)
 {
     char path[500];
 
-    snprintf(path, sizeof(path), "%s/" WORKING_SET, s->snapshot.folder);
+    snprintf(path, sizeof(path), "%s/" SNAPSHOT_WORKING_SET, s->snapshot.folder);
     s->set_known = working_set_load(&s->set, path, s->machine.memory_mb) == 0;
     if (!s->set_known && errno == EINVAL)
         log_warn("working_set_refused", "path=%s", path);
@@ -142,10 +153,18 @@ static void on_piece(struct ev_loop *loop, ev_timer *w, int revents)
         ev_timer_start(s->driver->loop, &s->timer);
         return;
     }
-    if (more < 0) {
-        microvm_snapshot_failed(s, why);
+    if (more == -2 && ++s->refusals < REFUSALS_MAX) {
+        log_warn("snapshot_refused", "snapshot=%s why=%s", s->snapshot.key, why);
+        snapshot_remove(&s->snapshot);
+        s->state = MICROVM_SNAPSHOT_NONE;
+        microvm_snapshot_want(s);
         return;
     }
+    if (more < 0) {
+        tell_failed(s, why);
+        return;
+    }
+    s->refusals = 0;
     take_working_set(s);
     s->state = MICROVM_SNAPSHOT_READY;
     log_info("snapshot_ready", "snapshot=%s accel=%s working_set_pages=%u ms=%.0f", s->snapshot.key,
@@ -164,27 +183,45 @@ void microvm_snapshot_load(struct microvm_snapshot *s)
 
 /* ---- giving up ---- */
 
-void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why)
+static void give_up(struct microvm_snapshot *s)
 {
     struct driver *d = s->driver;
-    char *identity = mem_strdup(s->snapshot.identity);
 
-    if (s->state != MICROVM_SNAPSHOT_READY)
-        return;
-    log_warn("snapshot_refused", "snapshot=%s why=%s", s->snapshot.key, why);
-    snapshot_discard(s->snapshot.folder);
-    snapshot_cleanup(&s->snapshot);
-    snapshot_init(&s->snapshot, d->settings->state, identity, s->machine.memory_mb);
-    s->snapshot.by_file = d->ops->maps_file;
+    snapshot_release(&s->snapshot);
     working_set_cleanup(&s->set);
     s->set_known = s->failures = s->restored = 0;
     s->ws_path[0] = '\0';
+    s->generation++;
     s->state = MICROVM_SNAPSHOT_NONE;
     /* What waits maps the old one. */
     for (int i = 0; i < d->count; i++) {
-        if (d->berths[i].made_from == s && d->berths[i].vmm && !d->berths[i].loaded)
-            d->ops->kill(d->berths[i].vmm);
+        struct microvm_berth *b = &d->berths[i];
+
+        if (b->made_from != s || !b->vmm || b->loaded)
+            continue;
+        b->replacing = b->state == MICROVM_SPAWNING;
+        d->ops->kill(b->vmm);
     }
+}
+
+int microvm_snapshot_verify(struct microvm_snapshot *s)
+{
+    char why[MICROVM_WHY_MAX];
+
+    if (s->state != MICROVM_SNAPSHOT_READY || snapshot_is_current(&s->snapshot, why, sizeof(why)))
+        return 1;
+    log_warn("snapshot_lost", "snapshot=%s why=%s", s->snapshot.key, why);
+    give_up(s);
+    return 0;
+}
+
+void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why)
+{
+    if (s->state != MICROVM_SNAPSHOT_READY)
+        return;
+    log_warn("snapshot_refused", "snapshot=%s why=%s", s->snapshot.key, why);
+    snapshot_remove(&s->snapshot);
+    give_up(s);
 }
 
 void microvm_snapshots_free(struct driver *d)
