@@ -32,6 +32,7 @@
 --   7  driver
 --   8  info        JSON
 --   9  placement   pack or spread
+--   10 pressure    may be missing: 1 if it can start no browsers for sessions yet; the heartbeat tells when it can
 -- Output
 --   ok             epoch, now
 --   not_empty      berths that the worker of this id before it still has: call again at once
@@ -45,7 +46,9 @@
 --@include lose
 --@include serve
 --@include budget
-local bad = args.wrong({ 'number', 'name', 'number', 'number', 'names', 'text', 'name', 'text', 'placement' })
+local types = { 'number', 'name', 'number', 'number', 'names', 'text', 'name', 'text', 'placement' }
+if #ARGV == 10 then types[10] = 'flag' end
+local bad = args.wrong(types)
 if bad then return bad end
 local now, id, capacity, placement = args.now(ARGV[1]), ARGV[2], tonumber(ARGV[4]), ARGV[9]
 local lease_ms = tonumber(ARGV[3])
@@ -74,7 +77,7 @@ if epoch == 1 and now > 1577836800000 then
   epoch = redis.call('HINCRBY', key.cell(), 'epoch', now - 1577836800000)
 end
 local w = worker.create(id, epoch, capacity, table.concat(profiles, ','), session.number(now + lease_ms), {
-  'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now),
+  'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now), 'pressure', ARGV[10] or '0',
 })
 serve.worker(w, now, enough)
 return ok(epoch, now)

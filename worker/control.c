@@ -153,7 +153,8 @@ static void enroll(struct worker *w)
     snprintf(lease, sizeof(lease), "%ld", w->settings->lease);
     snprintf(capacity, sizeof(capacity), "%d", w->capacity);
     redis_script(w->redis, on_register_reply, w, SCRIPT_register, w->id, lease, capacity, profiles,
-                 worker_gateway_url(w), w->drivers[0].ops->name, info, w->settings->placement, NULL);
+                 worker_gateway_url(w), w->drivers[0].ops->name, info, w->settings->placement,
+                 worker_is_closed(w) ? "1" : "0", NULL);
     free(profiles);
     free(info);
 }
@@ -248,7 +249,7 @@ static void beat(struct worker *w)
     snprintf(load, sizeof(load), "%.2f", w->load->average);
     snprintf(crashes, sizeof(crashes), "%lu", w->crashes);
     redis_script(w->redis, on_beat_reply, w, SCRIPT_heartbeat, w->id, epoch, lease,
-                 worker_is_pressed(w) ? "1" : "0", cpu, mem, load, crashes, w->settings->placement, NULL);
+                 worker_is_closed(w) ? "1" : "0", cpu, mem, load, crashes, w->settings->placement, NULL);
 }
 
 static void on_control_timer(struct ev_loop *loop, ev_timer *timer, int revents)

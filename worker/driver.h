@@ -26,6 +26,12 @@ struct driver_usage { /* of one berth; -1 where unknown */
     int processes;
 };
 
+enum driver_readiness {
+    DRIVER_PREPARING, /* starts would wait for it, perhaps for minutes */
+    DRIVER_READY,
+    DRIVER_UNPREPARED /* it did not work, and will be tried again by a start */
+};
+
 struct driver_events {
     /* ws_path: "/devtools/browser/<id>" of the browser. */
     void (*on_up)(void *arg, int berth, const char *ws_path, const struct driver_timings *t);
@@ -34,6 +40,9 @@ struct driver_events {
     void (*on_clean)(void *arg, int berth);
     /* Nothing can be started any more until the driver is opened again; what runs may go on. Once. */
     void (*on_lost)(void *arg, const char *why);
+    /* After prepare, whenever it changes. text: what there is now, or why there is nothing. */
+    void (*on_prepare)(void *arg, const struct profile *profile, enum driver_readiness readiness,
+                       const char *text);
     void *arg;
 };
 
@@ -41,7 +50,7 @@ struct driver_config {
     struct ev_loop *loop;
     const struct settings *settings;
     const char *worker_id;
-    int berths;
+    int berths; /* 0, where prepare is there: to prepare and nothing else */
 };
 
 struct driver_ops {
@@ -51,6 +60,9 @@ struct driver_ops {
      * host's record: "full", or what is reduced, for example "no-network-namespace". */
     struct driver *(*open)(const struct driver_config *config, const struct driver_events *events,
                            char *isolation, unsigned isolation_len, char *err, unsigned errlen);
+    /* Optional. Makes what starts of this profile need and what takes long; on_prepare follows. Once a
+     * profile. */
+    void (*prepare)(struct driver *d, const struct profile *profile);
     void (*start)(struct driver *d, int berth, const struct profile *profile);
     void (*stop)(struct driver *d, int berth);
     /* A new non-blocking socket, connected or connecting, to the berth's CDP port; -1 with errno. */

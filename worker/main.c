@@ -11,6 +11,7 @@
 #include "../shared/keys.h"
 #include "../shared/log.h"
 #include "../shared/mem.h"
+#include "make_snapshots.h"
 #include "worker.h"
 
 #define COMMAND_LIMIT_MS 3000
@@ -188,17 +189,37 @@ static void finish(struct process *p)
     ev_loop_destroy(p->loop);
 }
 
+/* Like a worker of its own: the berths' users, networks and cgroups of one that runs are left alone. */
+static int only_make_snapshots(struct process *p)
+{
+    char id[KEYS_ID_MAX + 1], own[KEYS_ID_MAX + 1];
+    int status;
+
+    if (make_id(&p->settings, 0, 1, id) != 0)
+        log_fatal("bad_setting", "name=%s value=%s hint=%s", "BERTH_WORKER_ID", p->settings.worker_id,
+                  "1 to 64 characters of A-Za-z0-9._-");
+    snprintf(own, sizeof(own), "%.54s-snapshots", id);
+    p->settings.uid_base += p->settings.berths;
+    status = make_snapshots(p->loop, &p->settings, &p->profiles, own);
+    redis_address_free(p->address);
+    profile_set_cleanup(&p->profiles);
+    ev_loop_destroy(p->loop);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct process p = {0};
+    int snapshots = argc == 2 && strcmp(argv[1], "--make-snapshots") == 0;
 
-    if (argc > 1) {
+    if (argc > 1 && !snapshots) {
         if (strcmp(argv[1], "--help") == 0)
             settings_help(SETTINGS_WORKER);
         else if (strcmp(argv[1], "--version") == 0)
             printf("berth-worker %s\n", BERTH_VERSION);
         else
-            fprintf(stderr, "berth-worker: settings come from the environment; see berth-worker --help\n");
+            fprintf(stderr, "berth-worker: settings come from the environment; see berth-worker --help; the "
+                            "only other word is --make-snapshots\n");
         return strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0 ? 0 : 2;
     }
     (void)log_init("berth-worker", "info", "text");
@@ -208,6 +229,8 @@ int main(int argc, char **argv)
     p.loop = ev_default_loop(EVFLAG_AUTO);
     if (!p.loop)
         log_fatal("cannot_start", "why=%s", "no event loop");
+    if (snapshots)
+        return only_make_snapshots(&p);
     watch_signal(&p, &p.term, SIGTERM, on_signal_end);
     watch_signal(&p, &p.interrupt, SIGINT, on_signal_end);
     watch_signal(&p, &p.hangup, SIGHUP, on_signal_hangup);

@@ -200,6 +200,8 @@ static int fill(struct worker *w, struct tally *tallies)
         int i = (w->pool.turn + n) % count_all;
         int missing = pool_missing(target_of(w, i), tallies[i].have, tallies[i].held, tallies[i].recent);
 
+        if (prepare_is_pending(&w->prepare, i))
+            continue; /* it kicks the pool when it is over */
         if (!worker_is_pressed(w) && now >= w->pool.profiles[i].backoff_until) {
             for (; missing > 0 && left > 0 && starting < w->settings->start_parallel && !w->pool.no_room;
                  missing--, left--, starting++)

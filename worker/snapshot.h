@@ -47,7 +47,8 @@ int snapshot_is_current(const struct snapshot *s, char *why, size_t whylen);
 
 /* Loads the memory of a snapshot that was found into RAM, a piece at each call: guests map it privately, and
  * as it is sealed nobody, not even a monitor that was broken into, can change it for the others. With by_file
- * the file is read into the page cache, and stays what clones map. 1: call again; 0: memory is there; -1 with a sentence; -2: it is not what was saved, with a sentence. */
+ * the file is read into the page cache, and stays what clones map. 1: call again; 0: memory is there; -1 with
+ * a sentence; -2: it is not what was saved, with a sentence. */
 int snapshot_load(struct snapshot *s, char *err, size_t errlen) MUST_USE;
 
 /* ---- building ---- */

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../shared/mem.h"
 #include "snapshot.h"
 
 #define PIECE     (8LL * 1024 * 1024)
@@ -30,14 +32,19 @@ static int open_memory(struct snapshot *s)
 static int read_piece(struct snapshot *s)
 {
     long long size = s->memory_mb * 1048576LL, len = size - s->at < PIECE ? size - s->at : PIECE;
-    void *piece = mmap(NULL, (size_t)len, PROT_READ, MAP_SHARED | MAP_POPULATE, s->source, s->at);
+    char *piece = mem_alloc((size_t)len);
+    long long done = 0;
+    ssize_t n = 1;
 
-    if (piece == MAP_FAILED)
-        return -1;
-    snapshot_sum_add(&s->sum, piece, (size_t)len);
-    s->at += len;
-    munmap(piece, (size_t)len);
-    return 0;
+    for (; done < len && n > 0; done += n > 0 ? n : 0)
+        n = pread(s->source, piece + done, (size_t)(len - done), s->at + done);
+    if (n == 0)
+        errno = EIO;
+    if (done == len)
+        snapshot_sum_add(&s->sum, piece, (size_t)len);
+    s->at += done;
+    free(piece);
+    return done == len ? 0 : -1;
 }
 
 /* Copies what the file has of the next piece. What it has not is allocated, too: otherwise the first guest
@@ -92,8 +99,7 @@ int snapshot_load(struct snapshot *s, char *err, size_t errlen)
 
     if (s->source < 0 && s->memory >= 0)
         return 0;
-    if ((s->source < 0 && open_memory(s) != 0) ||
-        (s->by_file ? read_piece(s) : load_piece(s)) != 0)
+    if ((s->source < 0 && open_memory(s) != 0) || (s->by_file ? read_piece(s) : load_piece(s)) != 0)
         goto fail;
     if (s->at < s->memory_mb * 1048576LL)
         return 1;

@@ -43,6 +43,12 @@ static void on_driver_lost(void *arg, const char *why)
     shutdown_lost(w);
 }
 
+static void on_driver_prepare(void *arg, const struct profile *profile, enum driver_readiness readiness,
+                              const char *text)
+{
+    prepare_on_change(arg, profile, readiness, text);
+}
+
 static void on_gateway_clients(void *arg, int berth, int n)
 {
     struct worker *w = arg;
@@ -86,7 +92,12 @@ static int open_driver(struct worker *w, const struct profile *p, char *err, uns
 {
     struct driver_config config = {
         .loop = w->loop, .settings = w->settings, .worker_id = w->id, .berths = w->capacity};
-    struct driver_events events = {on_driver_up, on_driver_down, on_driver_clean, on_driver_lost, w};
+    struct driver_events events = {.on_up = on_driver_up,
+                                   .on_down = on_driver_down,
+                                   .on_clean = on_driver_clean,
+                                   .on_lost = on_driver_lost,
+                                   .on_prepare = on_driver_prepare,
+                                   .arg = w};
     struct worker_driver *d = &w->drivers[w->driver_count];
 
     if (find_driver(w, p->driver))
@@ -165,6 +176,7 @@ struct worker *worker_new(const struct worker_config *config, char *err, unsigne
     }
     if (!config->no_gateway && open_gateway(w, err, errlen) != 0)
         goto fail;
+    prepare_begin(w);
     return w;
 fail:
     worker_free(w);
@@ -235,6 +247,11 @@ int worker_is_empty(const struct worker *w)
 int worker_is_pressed(const struct worker *w)
 {
     return w->load->pressure && (!worker_is_empty(w) || w->load->mem >= (double)w->settings->pressure_mem);
+}
+
+int worker_is_closed(const struct worker *w)
+{
+    return worker_is_pressed(w) || w->prepare.pending != 0;
 }
 
 void worker_end(struct worker *w, int status)

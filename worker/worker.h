@@ -5,6 +5,7 @@
  *   control    registration, lease, epoch            jobs       what the scripts tell this worker
  *   report     what this worker tells the scripts    turn       what happens to a berth, from start to clean
  *   pool       which berths are made warm, when      reconcile  compares the berths with Redis now and then
+ *   prepare    profiles that are not ready for starts
  *   shutdown   drain and farewell */
 #ifndef BERTH_WORKER_H
 #define BERTH_WORKER_H
@@ -19,6 +20,7 @@
 #include "jobs.h"
 #include "load.h"
 #include "pool.h"
+#include "prepare.h"
 #include "profile.h"
 #include "reconcile.h"
 #include "report.h"
@@ -69,6 +71,7 @@ struct worker {
     struct control control;
     struct jobs jobs;
     struct pool pool;
+    struct prepare prepare;
     struct reconcile reconcile;
     struct reports reports;
     struct shutdown shutdown;
@@ -93,6 +96,8 @@ int worker_is_empty(const struct worker *w);
 /* 1: no browser is started for now. A CPU that other programs keep busy does not count while this worker runs
  * nothing: it would shut the worker out for as long as they like. */
 int worker_is_pressed(const struct worker *w);
+/* 1: no sessions are to be started here for now: that, or a profile is being prepared. What Redis is told. */
+int worker_is_closed(const struct worker *w);
 /* Who runs browsers of this profile. */
 struct worker_driver *worker_driver(struct worker *w, const struct profile *p);
 /* The address that clients reach the gateway under. */

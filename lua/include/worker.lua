@@ -131,7 +131,7 @@ end
 -- A new worker under a new epoch, all berths free. `hash` has the other fields as a flat list.
 function worker.create(id, epoch, capacity, profiles, lease, hash)
   redis.call('HSET', key.worker(id), 'id', id, 'epoch', epoch, 'state', 'ready', 'capacity', capacity, 'free', capacity,
-    'starting', 0, 'warm', 0, 'taken', 0, 'cleaning', 0, 'pressure', 0, 'cpu', 0, 'mem', 0, 'load', 0, 'crashes', 0,
+    'starting', 0, 'warm', 0, 'taken', 0, 'cleaning', 0, 'cpu', 0, 'mem', 0, 'load', 0, 'crashes', 0,
     'profiles', profiles, unpack(hash))
   redis.call('ZADD', key.workers(), lease, id)
   for from = 0, capacity - 1, 500 do

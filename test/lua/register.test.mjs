@@ -23,6 +23,22 @@ suite('register', (it) => {
     `);
   });
 
+  it('puts a worker that is not ready for starts where no session finds room', async (c) => {
+    await c.set('register', ...args('w1', '1', 'a'), '1');
+    await c.expect('register', [...args('w2', '1', 'a'), '1'], ['ok', 2, T], `
+      + berths:w2: 0 free|0||||
+      carriers:a: w2 - → in
+      cell: epoch 1 → 2, workers:a 1 → 2
+      + free:w2: 0
+      + jobs:w2
+      + worker:w2: capacity 1, cleaning 0, cpu 0, crashes 0, driver sim, epoch 2, free 1, gateway http://w2, id w2,
+      & info {"os":"x"}, load 0, mem 0, pressure 1, profiles a, registered 1000000, seen 1000000, starting 0, state
+      & ready, taken 0, warm 0
+      workers: w2 - → 1010000
+    `);
+    await c.idle('register', [...args('w2'), '2'], ['bad_argument', '10']);
+  });
+
   it('raises the epoch with every registration of any worker', async (c) => {
     assert.deepEqual(await c.call('register', ...args('w1')), ['ok', 1, T]);
     assert.deepEqual(await c.call('register', ...args('w2')), ['ok', 2, T]);

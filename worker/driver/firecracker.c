@@ -10,6 +10,7 @@ static struct driver *firecracker_open(const struct driver_config *config, const
 const struct driver_ops driver_firecracker = {
     .name = "firecracker",
     .open = firecracker_open,
+    .prepare = microvm_prepare,
     .start = microvm_start,
     .stop = microvm_stop,
     .connect = microvm_connect,

@@ -5,7 +5,8 @@
  *   microvm_machine.c   their processes                     microvm_ready.c     those that wait ahead of
  * demand microvm_cdp.c       the way to the browser              microvm_park.c      pause and resume
  *   microvm_snapshot.c  snapshots in use: found, loaded     microvm_build.c     a template, settled, saved
- *   microvm_accel.c     which accelerator                   microvm_open.c      opening and closing */
+ *   microvm_accel.c     which accelerator                   microvm_prepare.c   snapshots before the first
+ * start microvm_open.c      opening and closing */
 #ifndef BERTH_MICROVM_H
 #define BERTH_MICROVM_H
 #include <ev.h>
@@ -53,8 +54,15 @@ struct microvm_snapshot {
     int restored;                      /* clones that became ready */
     int failures;                      /* clones that did not, since the last that did */
     char ws_path[MICROVM_WS_PATH_MAX]; /* of the browser in it; "" until the first clone has said it */
-    double began;                      /* ms: looking for it */
+    double began, took;                /* ms: looking for it; until it was ready */
     ev_timer timer;                    /* loading: the next piece */
+};
+
+/* What was said of a profile. */
+struct microvm_preparation {
+    const struct profile *profile;
+    int told; /* -1: nothing yet; otherwise an enum driver_readiness */
+    char failed[MICROVM_WHY_MAX];
 };
 
 /* ---- berths ---- */
@@ -118,7 +126,10 @@ struct driver {
     int snapshot_count;
     struct microvm_build *build; /* NULL: none under way */
     const struct profile *last;  /* of the latest start: what processes are made ready for */
-    ev_timer prepare;
+    ev_timer ready_timer;
+    struct microvm_preparation preparations[PROFILE_MAX];
+    int preparation_count;
+    ev_timer prepare_timer;
     int closing;
     int count;
     struct microvm_berth *berths;
@@ -184,8 +195,8 @@ void microvm_prefetch(struct microvm_berth *b);
 /* Once per snapshot, from the first clone that is ready. */
 void microvm_record(struct microvm_berth *b);
 /* Something changed that may call for another waiting process. */
-void microvm_prepare_soon(struct driver *d);
-void microvm_prepare_init(struct driver *d);
+void microvm_ready_soon(struct driver *d);
+void microvm_ready_init(struct driver *d);
 
 /* microvm_snapshot.c */
 /* The snapshot for this profile, made known; NULL with a sentence. */
@@ -202,6 +213,12 @@ int microvm_snapshot_verify(struct microvm_snapshot *s);
 /* Drops one whose clones do not come up, and what is on the disk of it. */
 void microvm_snapshot_refuse(struct microvm_snapshot *s, const char *why);
 void microvm_snapshots_free(struct driver *d);
+
+/* microvm_prepare.c */
+void microvm_prepare(struct driver *d, const struct profile *profile);
+void microvm_prepare_init(struct driver *d);
+/* A snapshot's state changed; why: it failed for good. */
+void microvm_prepare_on_snapshot(struct driver *d, const struct microvm_snapshot *s, const char *why);
 
 /* microvm_accel.c */
 /* The first accelerator that is not known to fail. */

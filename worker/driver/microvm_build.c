@@ -31,7 +31,7 @@ struct microvm_build {
     int lock, has_cgroup;
     int launched, booted;
     int saving, done; /* the guest has settled; its state is in the folder */
-    double began;
+    double began, step_began;
     char folder[400];
     char why[MICROVM_WHY_MAX]; /* not empty: it failed */
 };
@@ -52,6 +52,16 @@ static double step_limit(const struct microvm_build *b)
     if (strcmp(b->snap->machine.accel, "kvm") != 0)
         return TCG_LIMIT_S;
     return b->booted ? KVM_LIMIT_S : KVM_BOOT_S;
+}
+
+/* A step is over; ms is what it took. */
+static void progress(struct microvm_build *b, const char *step)
+{
+    double now = clock_mono_ms();
+
+    log_info("snapshot_build", "snapshot=%s step=%s ms=%.0f total_ms=%.0f", b->snap->snapshot.key, step,
+             now - b->step_began, now - b->began);
+    b->step_began = now;
 }
 
 static void build_free(struct microvm_build *b)
@@ -114,7 +124,7 @@ static void on_complete(void *arg)
     struct microvm_build *b = arg;
 
     b->background = NULL;
-    log_info("template_stored", "snapshot=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+    progress(b, "store");
     publish(b);
 }
 
@@ -163,16 +173,15 @@ static void fail(struct microvm_build *b, const char *why)
 static void on_message(void *arg, const struct guest_message *m)
 {
     struct microvm_build *b = arg;
-    const char *why = guest_message_get(m, "why"), *ms = guest_message_get(m, "total_ms");
+    const char *why = guest_message_get(m, "why");
     char text[300];
 
     if (strcmp(m->word, GUEST_BOOTED) == 0) {
-        log_info("template_booted", "snapshot=%s ms=%.0f", b->snap->snapshot.key, clock_mono_ms() - b->began);
+        progress(b, "boot");
         b->booted = 1;
         arm(b, step_limit(b));
     } else if (strcmp(m->word, GUEST_SETTLED) == 0 && !b->saving) {
-        log_info("template_settled", "snapshot=%s ms=%.0f guest_ms=%s", b->snap->snapshot.key,
-                 clock_mono_ms() - b->began, ms ? ms : "");
+        progress(b, "settle");
         b->saving = 1;
         b->driver->ops->save(b->vmm);
     } else {
@@ -205,6 +214,7 @@ static void on_step(void *arg, enum vmm_step step, const char *error)
         b->driver->ops->boot(b->vmm);
     } else if (step == VMM_SAVE) {
         b->done = 1;
+        progress(b, "save");
         guest_link_close(&b->link);
         b->driver->ops->kill(b->vmm);
     }
@@ -262,8 +272,9 @@ static void launch(struct microvm_build *b)
     int net_ns = -1, tap = -1,
         memory = snapshot_memory_file(&b->snap->snapshot, b->folder, d->uid_base + d->count);
 
-    log_info("snapshot_build", "snapshot=%s accel=%s memory_mb=%d vcpus=%d", b->snap->snapshot.key,
+    log_info("snapshot_build", "snapshot=%s step=begin accel=%s memory_mb=%d vcpus=%d", b->snap->snapshot.key,
              b->snap->machine.accel, b->snap->machine.memory_mb, b->snap->machine.vcpus);
+    b->step_began = clock_mono_ms();
     if (memory < 0 || net_tap_alone(&d->tap, &net_ns, &tap) != 0)
         snprintf(b->why, sizeof(b->why), "cannot prepare a template: %s", strerror(errno));
     else if (spawn(b, net_ns, tap, memory) == 0)

@@ -58,7 +58,7 @@ void microvm_look_if_clean(struct microvm_berth *b)
             log_debug("berth_clean", "berth=%d ms=%.1f", b->index, clock_mono_ms() - b->began);
             d->events.on_clean(d->events.arg, b->index);
         }
-        microvm_prepare_soon(d);
+        microvm_ready_soon(d);
         return;
     }
     if (clock_mono_ms() - b->began > (b->warnings + 1) * WARN_EVERY_MS) {

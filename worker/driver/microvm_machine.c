@@ -58,7 +58,7 @@ static void on_step(void *arg, enum vmm_step step, const char *error)
         if (b->state == MICROVM_IDLE) {
             log_debug("microvm_waits", "berth=%d pid=%d", b->index, (int)b->driver->ops->pid(b->vmm));
             microvm_prefetch(b);
-            microvm_prepare_soon(b->driver);
+            microvm_ready_soon(b->driver);
         }
         microvm_on_spawned(b);
         break;

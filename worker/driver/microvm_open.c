@@ -32,6 +32,8 @@ static int open_network(struct driver *d, const struct driver_config *c, char *i
                  strerror(errno));
         return -1;
     }
+    if (c->berths == 0)
+        return 0;
     d->net = net_pool_new(&config, err, errlen);
     return d->net ? 0 : -1;
 }
@@ -79,9 +81,10 @@ struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_confi
     d->lock = -1;
     d->uid_base = config->settings->uid_base;
     d->count = config->berths;
-    d->berths = mem_alloc((size_t)config->berths * sizeof(*d->berths));
+    d->berths = mem_alloc((size_t)(d->count + 1) * sizeof(*d->berths)); /* there may be none */
     for (int i = 0; i < d->count; i++)
         microvm_berth_init(&d->berths[i], d, i);
+    microvm_ready_init(d);
     microvm_prepare_init(d);
     *isolation = '\0';
     if (child_init_subreaper() != 0)
@@ -100,7 +103,8 @@ struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_confi
 void microvm_close(struct driver *d)
 {
     d->closing = 1;
-    ev_timer_stop(d->loop, &d->prepare);
+    ev_timer_stop(d->loop, &d->ready_timer);
+    ev_timer_stop(d->loop, &d->prepare_timer);
     microvm_build_end(d);
     for (int i = 0; i < d->count; i++)
         microvm_berth_end(&d->berths[i]);

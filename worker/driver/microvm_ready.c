@@ -8,7 +8,7 @@
 #include "../../shared/log.h"
 #include "microvm.h"
 
-#define PREPARE_S  0.02
+#define READY_S    0.02
 #define RETRY_MS   5000.0
 #define PREFETCH_S 0.0005
 
@@ -78,7 +78,7 @@ static int waiting_machines(const struct driver *d)
 }
 
 /* One process more, if one is wanted; its being there asks for the next. */
-static void on_prepare(struct ev_loop *loop, ev_timer *w, int revents)
+static void on_ready_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct driver *d = w->data;
     struct microvm_snapshot *s;
@@ -110,16 +110,16 @@ static void on_prepare(struct ev_loop *loop, ev_timer *w, int revents)
     }
 }
 
-void microvm_prepare_soon(struct driver *d)
+void microvm_ready_soon(struct driver *d)
 {
-    if (d->closing || ev_is_active(&d->prepare))
+    if (d->closing || ev_is_active(&d->ready_timer))
         return;
-    ev_timer_set(&d->prepare, PREPARE_S, 0);
-    ev_timer_start(d->loop, &d->prepare);
+    ev_timer_set(&d->ready_timer, READY_S, 0);
+    ev_timer_start(d->loop, &d->ready_timer);
 }
 
-void microvm_prepare_init(struct driver *d)
+void microvm_ready_init(struct driver *d)
 {
-    ev_init(&d->prepare, on_prepare);
-    d->prepare.data = d;
+    ev_init(&d->ready_timer, on_ready_timer);
+    d->ready_timer.data = d;
 }

@@ -111,6 +111,7 @@ static void tell_failed(struct microvm_snapshot *s, const char *why)
     snprintf(text, sizeof(text), "no snapshot: %.400s", why);
     s->state = MICROVM_SNAPSHOT_NONE;
     log_error("snapshot_failed", "snapshot=%s why=%s", s->snapshot.key, why);
+    microvm_prepare_on_snapshot(s->driver, s, why);
     microvm_on_snapshot(s->driver, s, text);
     want_waiting(s->driver);
 }
@@ -121,6 +122,7 @@ void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why)
 
     if (strcmp(s->machine.accel, d->accel) != 0 || microvm_next_accel(d, why) == 0) {
         s->state = MICROVM_SNAPSHOT_NONE;
+        microvm_prepare_on_snapshot(d, s, NULL);
         microvm_on_snapshot(d, s, why);
         want_waiting(d);
         return;
@@ -169,9 +171,11 @@ static void on_piece(struct ev_loop *loop, ev_timer *w, int revents)
     s->state = MICROVM_SNAPSHOT_READY;
     log_info("snapshot_ready", "snapshot=%s accel=%s working_set_pages=%u ms=%.0f", s->snapshot.key,
              s->machine.accel, s->set.pages, clock_mono_ms() - s->began);
+    s->took = clock_mono_ms() - s->began;
+    microvm_prepare_on_snapshot(s->driver, s, NULL);
     microvm_on_snapshot(s->driver, s, NULL);
     want_waiting(s->driver);
-    microvm_prepare_soon(s->driver);
+    microvm_ready_soon(s->driver);
 }
 
 void microvm_snapshot_load(struct microvm_snapshot *s)
@@ -193,6 +197,7 @@ static void give_up(struct microvm_snapshot *s)
     s->ws_path[0] = '\0';
     s->generation++;
     s->state = MICROVM_SNAPSHOT_NONE;
+    microvm_prepare_on_snapshot(d, s, NULL);
     /* What waits maps the old one. */
     for (int i = 0; i < d->count; i++) {
         struct microvm_berth *b = &d->berths[i];

@@ -10,6 +10,7 @@ static struct driver *qemu_open(const struct driver_config *config, const struct
 const struct driver_ops driver_qemu = {
     .name = "qemu",
     .open = qemu_open,
+    .prepare = microvm_prepare,
     .start = microvm_start,
     .stop = microvm_stop,
     .connect = microvm_connect,
