@@ -121,6 +121,7 @@ static void answer(struct call *c, int status, const struct session *s, long lon
     stop_waiting(c);
     cr->settled = 1;
     metrics_create(c->api->metrics, "created", how, http_age_ms(c->x));
+    metrics_launch(c->api->metrics, s->timings);
     log_info("session_created",
              "session=%s project=%s profile=%s state=%s worker=%s start=%s ms=%.3f wait_ms=%.1f request=%s",
              s->id, s->project, s->profile, s->state, s->worker, how, http_age_ms(c->x), c->waited_ms,

@@ -42,7 +42,25 @@ struct create_count {
 enum { HOW_WARM, HOW_COLD, HOW_QUEUED, HOWS };
 static const char *const how_names[HOWS] = {"warm", "cold", "queued"};
 
+static const struct {
+    const char *name, *label; /* in launchTimings; of the metric */
+} steps[] = {
+#define STEP(field, name, label, part) {"\"" name "\":", label},
+#include "../shared/launch_steps.def"
+#undef STEP
+    {"\"totalMs\":", "total"},
+};
+#define STEPS       (sizeof(steps) / sizeof(*steps))
+#define DRIVERS_MAX 8
+
+struct launches {
+    char driver[24];
+    struct histogram times[STEPS];
+};
+
 struct metrics {
+    struct launches *launches;
+    size_t launches_n;
     struct request_count *requests;
     size_t requests_n;
     struct route_time *routes;
@@ -71,6 +89,7 @@ void metrics_free(struct metrics *m)
     free(m->requests);
     free(m->routes);
     free(m->creates);
+    free(m->launches);
     free(m);
 }
 
@@ -125,6 +144,43 @@ void metrics_create(struct metrics *m, const char *result, const char *how, doub
     for (i = 0; i < HOWS; i++)
         if (!strcmp(how_names[i], how))
             observe(&m->create_times[i], ms);
+}
+
+/* The driver's own numbers; NULL for one too many, or none that is a word. */
+static struct launches *launches_of(struct metrics *m, const char *timings)
+{
+    static const char key[] = "\"driver\":\"";
+    const char *at = strstr(timings, key);
+    size_t len, i;
+
+    if (!at)
+        return NULL;
+    at += sizeof(key) - 1;
+    len = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+    if (len == 0 || len >= sizeof(m->launches->driver) || at[len] != '"')
+        return NULL;
+    for (i = 0; i < m->launches_n; i++)
+        if (strlen(m->launches[i].driver) == len && !memcmp(m->launches[i].driver, at, len))
+            return &m->launches[i];
+    if (i == DRIVERS_MAX)
+        return NULL;
+    m->launches = mem_realloc(m->launches, ++m->launches_n * sizeof(*m->launches));
+    memset(&m->launches[i], 0, sizeof(m->launches[i]));
+    memcpy(m->launches[i].driver, at, len);
+    return &m->launches[i];
+}
+
+void metrics_launch(struct metrics *m, const char *timings)
+{
+    struct launches *l = launches_of(m, timings);
+    size_t i;
+
+    for (i = 0; l && i < STEPS; i++) {
+        const char *at = strstr(timings, steps[i].name);
+
+        if (at)
+            observe(&l->times[i], strtod(at + strlen(steps[i].name), NULL));
+    }
 }
 
 void metrics_redis(struct metrics *m, double ms)
@@ -218,6 +274,26 @@ static void print_creates(const struct metrics *m, struct buf *out)
     }
 }
 
+static void print_launches(const struct metrics *m, struct buf *out)
+{
+    char labels[96];
+    size_t i, k;
+
+    head(out, "berth_launch_step_seconds", "histogram",
+         "Steps of the launches of the browsers that sessions created here got.");
+    for (i = 0; i < m->launches_n; i++) {
+        for (k = 0; k < STEPS; k++) {
+            const struct histogram *h = &m->launches[i].times[k];
+
+            if (h->sum <= 0)
+                continue; /* the driver has no such step */
+            snprintf(labels, sizeof(labels), "driver=\"%s\",step=\"%s\",", m->launches[i].driver,
+                     steps[k].label);
+            print_histogram(out, "berth_launch_step_seconds", labels, h);
+        }
+    }
+}
+
 static int open_files(void)
 {
     DIR *d = opendir("/proc/self/fd");
@@ -268,6 +344,7 @@ void metrics_print(const struct metrics *m, int redis_up, int connections, struc
 {
     print_requests(m, out);
     print_creates(m, out);
+    print_launches(m, out);
     print_gauge(out, "berth_waiting_creates", "Creates of this process that wait for a browser.",
                 m->gauges[METRICS_WAITING_CREATES]);
     print_gauge(out, "berth_creates_in_line",

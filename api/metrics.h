@@ -16,6 +16,9 @@ void metrics_request(struct metrics *m, const char *route, const char *method, i
 /* result: "created", or the code of an error, or "gone"; how: "warm", "cold", "queued" or "" where there is
  * no session. */
 void metrics_create(struct metrics *m, const char *result, const char *how, double ms);
+/* The steps of a browser's launch that a session brought with it: JSON as the worker wrote it, "" where there
+ * is none. */
+void metrics_launch(struct metrics *m, const char *timings);
 void metrics_redis(struct metrics *m, double ms);
 /* Gauges: add 1 or -1. */
 enum metrics_gauge {

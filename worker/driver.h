@@ -16,8 +16,10 @@
 struct profile; /* profile.h */
 struct driver;
 
-struct driver_timings { /* ms from start(): 0 where a step does not exist */
-    double network_ms, spawn_ms, configure_ms, ready_ms;
+struct driver_timings { /* ms; 0 where a step does not exist; warmup_ms is the worker's own */
+#define STEP(field, name, label, part) double field;
+#include "../shared/launch_steps.def"
+#undef STEP
 };
 
 struct driver_usage { /* of one berth; -1 where unknown */

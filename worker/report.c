@@ -142,16 +142,18 @@ static void add_timing(struct buf *out, const char *name, double ms)
 /* JSON, under the names that the API hands on. */
 static char *timings_json(const struct berth *b)
 {
-    const struct driver_timings *t = &b->timings;
+    struct driver_timings t = b->timings;
     struct buf out = {0};
+    double total = 0;
 
-    buf_addf(&out, "{\"totalMs\":%.1f",
-             t->network_ms + t->spawn_ms + t->configure_ms + t->ready_ms + b->warmup_ms);
-    add_timing(&out, "networkSetupMs", t->network_ms);
-    add_timing(&out, "processSpawnMs", t->spawn_ms);
-    add_timing(&out, "configureMs", t->configure_ms);
-    add_timing(&out, "cdpReadyMs", t->ready_ms);
-    add_timing(&out, "warmupMs", b->warmup_ms);
+    t.warmup_ms = b->warmup_ms;
+#define STEP(field, name, label, part) total += part ? 0 : t.field;
+#include "../shared/launch_steps.def"
+#undef STEP
+    buf_addf(&out, "{\"driver\":\"%s\",\"totalMs\":%.1f", b->order.profile->driver, total);
+#define STEP(field, name, label, part) add_timing(&out, name, t.field);
+#include "../shared/launch_steps.def"
+#undef STEP
     buf_adds(&out, "}");
     return buf_take(&out);
 }

@@ -28,6 +28,10 @@ static void test_text(void **state)
     metrics_request(m, "other", "-", 400, 0);
     metrics_create(m, "created", "warm", 2);
     metrics_create(m, "no_worker", "", 2);
+    metrics_launch(m, "{\"driver\":\"qemu\",\"totalMs\":120.5,\"configureMs\":4,\"guestClockMs\":0.5}");
+    metrics_launch(m, "{\"driver\":\"qemu\",\"totalMs\":80,\"configureMs\":6}");
+    metrics_launch(m, "{\"driver\":\"pro\"cess\",\"totalMs\":7000}");
+    metrics_launch(m, "");
     metrics_redis(m, 0.2);
     metrics_gauge(m, METRICS_RELAYS, 2);
     metrics_gauge(m, METRICS_RELAYS, -1);
@@ -47,6 +51,10 @@ static void test_text(void **state)
     has(&b, "\nberth_create_duration_seconds_count{start=\"warm\"} 1\n");
     has(&b, "\nberth_redis_command_duration_seconds_sum 0.000200\n");
     has(&b, "\nberth_redis_command_duration_seconds_count 1\n");
+    has(&b, "\nberth_launch_step_seconds_count{driver=\"qemu\",step=\"load\"} 2\n");
+    has(&b, "\nberth_launch_step_seconds_sum{driver=\"qemu\",step=\"total\"} 0.200500\n");
+    has(&b, "\nberth_launch_step_seconds_count{driver=\"qemu\",step=\"guest_clock\"} 1\n");
+    assert_null(strstr(b.data, "step=\"warmup\""));
     has(&b, "\nberth_relays 1\n");
     has(&b, "\nberth_creates_in_line 0\n");
     has(&b, "\nberth_redis_up 1\n");

@@ -233,7 +233,7 @@ static void claim(long long turn, const char *session)
 
 static void up(void)
 {
-    struct driver_timings t = {1, 2, 3, 4};
+    struct driver_timings t = {.network_ms = 1, .spawn_ms = 2, .configure_ms = 3, .ready_ms = 4};
 
     turn_on_up(&berth, "/devtools/browser/x", &t);
 }
@@ -492,7 +492,7 @@ static void test_end_of_what_starts(void **state)
     turn_end(&berth, "drained"); /* not released: it is placed again */
     turn_end(&berth, "drained");
     expect("[starting] start:default active:1 [cleaning] stop ");
-    turn_on_up(&berth, "/late", &(struct driver_timings){0, 0, 0, 0});
+    turn_on_up(&berth, "/late", &(struct driver_timings){0});
     turn_on_clean(&berth);
     expect("freed:1 [idle] ");
     turn_on_clean(&berth);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../shared/clock.h"
@@ -14,6 +15,7 @@
 
 #define KVM_LIMIT_S  30.0 /* a clone's start, from its snapshot being there */
 #define TCG_LIMIT_S  150.0
+#define START_MS_MAX 3600000.0 /* of a step, as a guest says */
 #define LOOK_AGAIN_S 0.01
 #define FAILURES_MAX 3 /* clones in a row that did not come up: the snapshot is given up */
 
@@ -122,6 +124,25 @@ void microvm_up(struct microvm_berth *b)
         microvm_record(b);
 }
 
+/* What the guest says its own steps took. */
+static void take_steps(struct driver_timings *t, const struct guest_message *m)
+{
+    const struct {
+        const char *key;
+        double *ms;
+    } parts[] = {{"entropy_ms", &t->entropy_ms},   {"clock_ms", &t->clock_ms},
+                 {"identity_ms", &t->identity_ms}, {"network_ms", &t->guest_network_ms},
+                 {"renderer_ms", &t->renderer_ms}, {"cdp_ms", &t->cdp_ms}};
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        const char *value = guest_message_get(m, parts[i].key);
+        double ms = value ? strtod(value, NULL) : 0;
+
+        if (ms > 0 && ms < START_MS_MAX)
+            *parts[i].ms = ms;
+    }
+}
+
 void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
 {
     const char *why = guest_message_get(m, "why");
@@ -134,7 +155,8 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
     if (strcmp(m->word, GUEST_READY) == 0 && b->state == MICROVM_LOADING) {
         if (b->timings.configure_ms == 0)
             b->timings.configure_ms = microvm_step_ms(b);
-        b->timings.ready_ms = microvm_step_ms(b);
+        b->timings.ready_ms = b->timings.control_ms = microvm_step_ms(b);
+        take_steps(&b->timings, m);
         log_info("guest_ready", "berth=%d steps=%s", b->index, steps);
         if (!microvm_machine_is_current(b) || !b->snap->ws_path[0]) {
             microvm_ask(b);
@@ -236,7 +258,7 @@ void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const cha
         if (b->state != MICROVM_SNAPSHOT || b->snap != s)
             continue;
         if (s->state == MICROVM_SNAPSHOT_READY) {
-            b->timings.network_ms += microvm_step_ms(b);
+            b->timings.snapshot_ms += microvm_step_ms(b);
             b->limit_began = clock_mono_ms();
             microvm_launch(b);
         } else if (strcmp(s->machine.accel, d->accel) != 0) {
