@@ -141,6 +141,7 @@ test('whatever goes wrong with a start: the session says start_failed and why, a
   });
   await other.apis[0].ready(file.budget);
   const [victim] = other.workers;
+  await victim.ready({ warm: 0, timeout: file.budget });
   const good = async () => {
     fake.faults();
     const session = await file.create(null, {}, other);
