@@ -32,7 +32,7 @@ void prepare_on_change(struct worker *w, const struct profile *p, enum driver_re
                        const char *text)
 {
     if (readiness == DRIVER_READY)
-        log_info("prepared", "worker=%s profile=%s %s", w->id, p->name, text);
+        log_info("prepared", "worker=%s profile=%s what=%s", w->id, p->name, text);
     else if (readiness == DRIVER_PREPARING)
         log_info("preparing", "worker=%s profile=%s why=%s", w->id, p->name, text);
     else

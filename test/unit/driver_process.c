@@ -110,7 +110,7 @@ static int open_driver(char err[400])
 {
     struct driver_config config = {
         .loop = loop, .settings = &settings, .worker_id = worker_id, .berths = BERTHS};
-    struct driver_events events = {on_up, on_down, on_clean, NULL, NULL};
+    struct driver_events events = {.on_up = on_up, .on_down = on_down, .on_clean = on_clean};
 
     ups = downs = cleans = 0;
     *why = '\0';

@@ -49,7 +49,7 @@ static void on_clean(void *arg, int berth)
 static int set_up(void **state)
 {
     struct driver_config config = {.berths = 4};
-    struct driver_events events = {on_up, on_down, on_clean, NULL, NULL};
+    struct driver_events events = {.on_up = on_up, .on_down = on_down, .on_clean = on_clean};
     char isolation[64], err[200];
 
     (void)state;

@@ -14,7 +14,7 @@
 
 #define LOCK_LOOK_S   0.25
 #define KVM_LIMIT_S   30.0 /* a step of the guest: booted, settled */
-#define TCG_LIMIT_S   180.0
+#define TCG_LIMIT_S   300.0
 #define KVM_BOOT_S    10.0 /* it takes half a second where it works, and is tried where it does not */
 #define LOCK_LIMIT_MS 300000.0
 #define FINISH_MS     5000
