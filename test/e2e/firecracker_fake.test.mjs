@@ -179,6 +179,7 @@ test('pages served on demand (BERTH_VM_MEMORY=uffd): what the first clone touche
     workers: [{ env: file.workerEnv({ BERTH_PROFILES: join(dir, 'cold.json'), BERTH_BERTHS: 2, BERTH_VM_MEMORY: 'uffd', BERTH_LOG_LEVEL: 'debug' }), traces: file.traces() }],
   });
   await other.apis[0].ready(file.budget);
+  await other.workers[0].ready({ warm: 0, timeout: file.budget });
   const sessions = [await file.create(null, {}, other), await file.create(null, {}, other)];
   const seen = [await look(sessions[0]), await look(sessions[1])];
   assert.notEqual(seen[0].guest.machineId, seen[1].guest.machineId);
