@@ -9,60 +9,19 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "test/support/fake_proc.h"
 #include "worker/guest/guard.h"
 #include "worker/guest/processes.h"
-/* links: worker/guest/guard.c worker/guest/processes.c */
+/* links: worker/guest/guard.c worker/guest/processes.c test/support/fake_proc.c */
 
-static char proc[] = "/tmp/berth-guard-XXXXXX";
-
-static void write_file(const char *path, const void *data, size_t size)
-{
-    FILE *f = fopen(path, "we");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    fclose(f);
-}
-
-/* A process of the fake /proc. name: what stands between the brackets of its stat. */
-static void add_process(int pid, const char *name, char state, unsigned flags, unsigned long long start,
-                        const char *cmdline, size_t size)
-{
-    char path[128], text[512];
-    int n = snprintf(text, sizeof(text),
-                     "%d (%s) %c 1 1 1 0 -1 %u 11 12 13 14 30 12 5 6 20 0 7 0 %llu 1000000 2000 "
-                     "18446744073709551615 1 1 0 0 0 0 0 4096 0\n",
-                     pid, name, state, flags, start);
-
-    snprintf(path, sizeof(path), "%s/%d", proc, pid);
-    mkdir(path, 0755);
-    snprintf(path, sizeof(path), "%s/%d/stat", proc, pid);
-    write_file(path, text, (size_t)n);
-    snprintf(path, sizeof(path), "%s/%d/cmdline", proc, pid);
-    write_file(path, cmdline, size);
-}
-
-static void remove_process(int pid)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/%d/stat", proc, pid);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/%d/cmdline", proc, pid);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/%d", proc, pid);
-    rmdir(path);
-}
+static const char *proc;
 
 #define ADD(pid, name, state, flags, start, cmdline)                                                         \
-    add_process(pid, name, state, flags, start, cmdline, sizeof(cmdline) - 1)
+    fake_proc_put(                                                                                           \
+        &(struct fake_process){pid, name, state, flags, 30, 12, start, cmdline, sizeof(cmdline) - 1})
 /* A program's own arguments, and what Chromium's zygote writes over them in a child. */
 #define BROWSER  "/usr/lib/chromium/chromium-headless-shell\0--remote-debugging-port=9222\0about:blank\0"
 #define ZYGOTE   "/usr/lib/chromium/chromium-headless-shell --type=zygote --headless=old "
@@ -72,7 +31,7 @@ static void remove_process(int pid)
 static int make_guest(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(proc));
+    proc = fake_proc_open();
     ADD(1, "init", 'S', 0x400100, 1, "/init\0");
     ADD(2, "kthreadd", 'S', PROCESS_KERNEL, 1, "");
     ADD(40, "chromium-headle", 'S', 0x400100, 100, BROWSER);
@@ -84,14 +43,9 @@ static int make_guest(void **state)
 
 static int remove_guest(void **state)
 {
-    char path[128];
-
     (void)state;
-    snprintf(path, sizeof(path), "%s/uptime", proc);
-    unlink(path);
-    for (int pid = 1; pid < 500; pid++)
-        remove_process(pid);
-    return rmdir(proc);
+    fake_proc_close();
+    return 0;
 }
 
 static void test_who_is_a_renderer(void **state)
@@ -117,26 +71,22 @@ static void test_who_is_a_renderer(void **state)
     assert_int_equal(g.count, 3);
     assert_true(guard_has(&g, 50) && guard_has(&g, 51) && guard_has(&g, 52));
     for (int pid = 51; pid <= 56; pid++)
-        remove_process(pid);
+        fake_proc_remove(pid);
 }
 
 static void test_what_is_no_process(void **state)
 {
-    char path[128];
     struct guard g;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s/uptime", proc);
-    write_file(path, "1 1\n", 4);
     ADD(60, "x", 'S', 0, 120, RENDERER);
-    snprintf(path, sizeof(path), "%s/60/stat", proc);
-    write_file(path, "60 (x) S 1 1", 12); /* cut short */
+    fake_proc_write("60/stat", "60 (x) S 1 1"); /* cut short */
     assert_int_equal(guard_look(proc, &g), 0);
     assert_int_equal(g.count, 1);
-    unlink(path); /* it ends while it is looked at */
+    fake_proc_write("60/stat", ""); /* it ends while it is looked at */
     assert_int_equal(guard_look(proc, &g), 0);
     assert_int_equal(g.count, 1);
-    remove_process(60);
+    fake_proc_remove(60);
     assert_int_equal(guard_look("/nowhere", &g), -1);
     assert_int_equal(errno, ENOENT);
 }
@@ -153,14 +103,14 @@ static void test_who_outlived(void **state)
     assert_int_equal(guard_look(proc, &now), 0);
     assert_int_equal(now.count, 2);
     assert_int_equal(guard_left(&then, &now), 1);
-    remove_process(50);
+    fake_proc_remove(50);
     assert_int_equal(guard_look(proc, &now), 0);
     assert_int_equal(guard_left(&then, &now), 0);
     ADD(50, "r", 'S', 0, 140, RENDERER); /* the same pid, another process */
     assert_int_equal(guard_look(proc, &now), 0);
     assert_int_equal(now.count, 2);
     assert_int_equal(guard_left(&then, &now), 0);
-    remove_process(51);
+    fake_proc_remove(51);
     ADD(50, "chromium-headle", 'S', 0, 110, RENDERER);
 }
 
@@ -173,11 +123,11 @@ static void test_more_than_it_holds(void **state)
         ADD(100 + i, "r", 'S', 0, 200, RENDERER);
     assert_int_equal(guard_look(proc, &g), -1);
     assert_int_equal(errno, E2BIG);
-    remove_process(100);
+    fake_proc_remove(100);
     assert_int_equal(guard_look(proc, &g), 0);
     assert_int_equal(g.count, GUARD_MAX);
     for (int i = 0; i < GUARD_MAX; i++)
-        remove_process(100 + i);
+        fake_proc_remove(100 + i);
 }
 
 static struct guard_renderer start_child(void)

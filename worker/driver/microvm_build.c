@@ -49,9 +49,11 @@ static void arm(struct microvm_build *b, double seconds)
 /* How long the guest may be without progress. */
 static double step_limit(const struct microvm_build *b)
 {
-    if (strcmp(b->snap->machine.accel, "kvm") != 0)
-        return TCG_LIMIT_S;
-    return b->booted ? KVM_LIMIT_S : KVM_BOOT_S;
+    int kvm = strcmp(b->snap->machine.accel, "kvm") == 0;
+
+    if (!b->booted)
+        return kvm ? KVM_BOOT_S : TCG_LIMIT_S;
+    return (kvm ? KVM_LIMIT_S : TCG_LIMIT_S) + GUEST_QUIET_MS / 1000.0;
 }
 
 /* A step is over; ms is what it took. */
@@ -173,7 +175,7 @@ static void fail(struct microvm_build *b, const char *why)
 static void on_message(void *arg, const struct guest_message *m)
 {
     struct microvm_build *b = arg;
-    const char *why = guest_message_get(m, "why");
+    const char *why = guest_message_get(m, "why"), *quiet = guest_message_get(m, "quiet");
     char text[300];
 
     if (strcmp(m->word, GUEST_BOOTED) == 0) {
@@ -182,6 +184,7 @@ static void on_message(void *arg, const struct guest_message *m)
         arm(b, step_limit(b));
     } else if (strcmp(m->word, GUEST_SETTLED) == 0 && !b->saving) {
         progress(b, "settle");
+        log_info("template_settled", "snapshot=%s quiet=%s", b->snap->snapshot.key, quiet ? quiet : "");
         b->saving = 1;
         b->driver->ops->save(b->vmm);
     } else {

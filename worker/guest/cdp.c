@@ -20,8 +20,8 @@
 #define MESSAGE_MAX 65536
 #define LIMIT_S     120 /* the first answer of a cold browser without hardware help */
 #define KILL_MS     30000
-#define LOOK_US     2000 /* between two questions whether the browser has noticed a death */
-#define LOOKS_MAX   15000
+#define LOOK_US     10000 /* between two looks: whether a death was noticed, whether a renderer is there */
+#define LOOKS_MAX   6000
 
 struct cdp {
     int fd, id;
@@ -240,11 +240,26 @@ static int find_page(struct cdp *c, char target[ID_MAX])
     return 0;
 }
 
+/* What clients begin with: its code and data are there in every clone. */
+static int greet(struct cdp *c)
+{
+    static const char attach[] = "{\"autoAttach\":%s,\"waitForDebuggerOnStart\":false,\"flatten\":true}";
+    char on[96], off[96];
+
+    snprintf(on, sizeof(on), attach, "true");
+    snprintf(off, sizeof(off), attach, "false");
+    if (call(c, "Browser.getVersion", "{}") != 0 || call(c, "Target.getBrowserContexts", "{}") != 0 ||
+        call(c, "Target.setDiscoverTargets", "{\"discover\":true}") != 0 ||
+        call(c, "Target.setAutoAttach", on) != 0)
+        return -1;
+    return call(c, "Target.setAutoAttach", off);
+}
+
 static int warm(struct cdp *c)
 {
     char params[MESSAGE_MAX / 8], html[MESSAGE_MAX / 8 - 256], target[ID_MAX], frame[ID_MAX], loader[ID_MAX];
 
-    if (find_page(c, target) != 0)
+    if (greet(c) != 0 || find_page(c, target) != 0)
         return -1;
     snprintf(params, sizeof(params), "{\"targetId\":\"%s\",\"flatten\":true}", target);
     if (call(c, "Target.attachToTarget", params) != 0 || find_string(c->message, "sessionId", loader) != 0 ||
@@ -297,15 +312,13 @@ static int forget_renderers(struct cdp *c, const struct guard *g)
     return 0;
 }
 
-/* A page in place of the one that is there; fresh gets its target. All renderers are dead by now, so its is
- * new; that it is there is known when it has run a script. */
-static int replace_page(struct cdp *c, char fresh[ID_MAX])
+/* A page in place of the one that is there. All renderers are dead by now, so it gets a new one. */
+static int replace_page(struct cdp *c)
 {
-    char params[128], old[ID_MAX], session[ID_MAX];
+    char params[128], old[ID_MAX];
 
     if (find_page(c, old) != 0 || call(c, "Target.setDiscoverTargets", "{\"discover\":true}") != 0 ||
-        call(c, "Target.createTarget", "{\"url\":\"about:blank\"}") != 0 ||
-        find_string(c->message, "targetId", fresh) != 0)
+        call(c, "Target.createTarget", "{\"url\":\"about:blank\"}") != 0)
         return -1;
     snprintf(params, sizeof(params), "{\"targetId\":\"%s\"}", old);
     if (call(c, "Target.closeTarget", params) != 0)
@@ -313,30 +326,28 @@ static int replace_page(struct cdp *c, char fresh[ID_MAX])
     while (strcmp(c->gone, old) != 0) /* a client must not meet it */
         if (next_message(c) != 0)
             return -1;
-    snprintf(params, sizeof(params), "{\"targetId\":\"%s\",\"flatten\":true}", fresh);
-    if (call(c, "Target.attachToTarget", params) != 0 || find_string(c->message, "sessionId", session) != 0)
-        return -1;
-    strcpy(c->session, session);
-    return call(c, "Runtime.evaluate", "{\"expression\":\"1\"}");
+    return 0;
 }
 
 static int renew(struct cdp *c)
 {
-    struct guard then, now;
-    char fresh[ID_MAX];
+    struct guard then, now = {0};
 
     if (guard_look(PROCESSES_PROC, &then) != 0)
         return failed(c, "looking for renderers");
     if (guard_kill(PROCESSES_PROC, &then, KILL_MS) != 0)
         return failed(c, "ending renderers");
-    if (forget_renderers(c, &then) != 0 || replace_page(c, fresh) != 0)
+    if (forget_renderers(c, &then) != 0 || replace_page(c) != 0)
         return -1;
-    if (guard_look(PROCESSES_PROC, &now) != 0)
-        return failed(c, "looking for the new renderer");
-    if (now.count > 0 && guard_left(&then, &now) == 0)
-        return 0;
+    for (int i = 0; now.count == 0; i++) { /* it is forked, and gets its name then */
+        if (i > 0)
+            usleep(LOOK_US);
+        errno = ETIMEDOUT;
+        if (i == LOOKS_MAX || guard_look(PROCESSES_PROC, &now) != 0)
+            return failed(c, "the new page has no renderer");
+    }
     errno = EBUSY;
-    return failed(c, now.count > 0 ? "a renderer outlived its end" : "the new page has no renderer");
+    return guard_left(&then, &now) == 0 ? 0 : failed(c, "a renderer outlived its end");
 }
 
 static int with_browser(const char *path, int (*work)(struct cdp *c), char *why, unsigned long size)
@@ -357,7 +368,7 @@ static int with_browser(const char *path, int (*work)(struct cdp *c), char *why,
 
 int cdp_warm(const char *path, char *why, unsigned long size)
 {
-    return with_browser(path, warm, why, size);
+    return with_browser(path, warm, why, size) != 0 ? -1 : cdp_alive(why, size);
 }
 
 int cdp_renew(const char *path, char *why, unsigned long size)

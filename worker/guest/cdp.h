@@ -9,7 +9,7 @@
 /* All: 0, or -1 with what went wrong in why (size bytes). path: of the browser's WebSocket. */
 
 /* Renders a page in the about:blank that is there and goes back, as the worker's warm-up does
- * (worker/warmup.c says why so). Leaves no connection. */
+ * (worker/warmup.c says why so), and asks what clients ask first. Leaves no connection. */
 int cdp_warm(const char *path, char *why, unsigned long size);
 /* A new page takes the place of the one that is there, in a renderer that has just been started: every
  * renderer that was there is killed before (guard.h), and that none is left and a new one runs is checked. */

@@ -13,6 +13,7 @@
 
 #include "protocol.h"
 
+#define MACHINE_ID   "/etc/machine-id"
 #define BOOT_ID_FILE "/run/boot-id"
 #define BOOT_ID_PROC "/proc/sys/kernel/random/boot_id"
 
@@ -42,7 +43,8 @@ static int draw_boot_id(void)
 
 int identity_prepare(void)
 {
-    if (draw_boot_id() != 0)
+    /* Made now, with what an overlay does to make a file: a clone only writes it. */
+    if (draw_boot_id() != 0 || write_text(MACHINE_ID, "") != 0)
         return -1;
     return mount(BOOT_ID_FILE, BOOT_ID_PROC, NULL, MS_BIND, NULL);
 }
@@ -83,7 +85,7 @@ int identity_set(const char *hostname, const char *id)
     char line[64];
 
     snprintf(line, sizeof(line), "%s\n", id);
-    if (sethostname(hostname, strlen(hostname)) != 0 || write_text("/etc/machine-id", line) != 0)
+    if (sethostname(hostname, strlen(hostname)) != 0 || write_text(MACHINE_ID, line) != 0)
         return -1;
     return draw_boot_id();
 }

@@ -24,10 +24,10 @@
 #include "identity.h"
 #include "net.h"
 #include "processes.h"
+#include "quiet.h"
 #include "relay.h"
 
 #define BROWSER_UP_MS 150000 /* a busy host without hardware help */
-#define STEPS_MAX     12
 
 enum guest_state { GUEST_IS_BOOTING, GUEST_IS_SETTLED, GUEST_IS_READY, GUEST_IS_LOST };
 
@@ -270,24 +270,29 @@ static void boot(void)
     control_say(&control, GUEST_BOOTED " protocol=%d%s", GUEST_PROTOCOL, steps.text);
 }
 
-/* One page, one renderer: a clone that keeps it has no other out of the snapshot. 0, or -1 with why. */
-static int one_renderer(char *why, size_t size)
+/* At rest, with one renderer for the one page: a clone that keeps it has no other out of the snapshot.
+ * *quiet: whether it came to rest in time. 0, or -1 with why. */
+static int rest(int *quiet, char *why, size_t size)
 {
     struct guard g;
 
-    if (guard_look(PROCESSES_PROC, &g) == 0 && g.count == 1)
-        return 0;
-    if (cdp_renew(browser.path, why, size) != 0)
-        return -1;
-    if (guard_look(PROCESSES_PROC, &g) == 0 && g.count == 1)
-        return 0;
-    snprintf(why, size, "%d renderers for one page", g.count);
-    return -1;
+    for (int renewed = 0;; renewed = 1) {
+        *quiet = quiet_wait(GUEST_QUIET_MS);
+        if (guard_look(PROCESSES_PROC, &g) == 0 && g.count == 1)
+            return 0;
+        if (renewed) {
+            snprintf(why, size, "%d renderers for one page", g.count);
+            return -1;
+        }
+        if (cdp_renew(browser.path, why, size) != 0)
+            return -1;
+    }
 }
 
 static void settle(char *const *flags)
 {
     char why[GUEST_WHY_MAX];
+    int quiet;
 
     steps_begin();
     if (browser_start(&browser, flags) != 0)
@@ -302,17 +307,18 @@ static void settle(char *const *flags)
         return;
     }
     step("warm");
-    if (one_renderer(why, sizeof(why)) != 0) {
+    if (rest(&quiet, why, sizeof(why)) != 0) {
         lost(GUEST_BROWSER_GONE, why);
         return;
     }
+    step("quiet");
     output.fd = browser.output;
     output.on_event = on_output_event;
     if (loop_watch(&loop, &output, EPOLLIN | EPOLLET) != 0)
         boot_fail("event loop");
     steps_add("total", steps.last);
     state = GUEST_IS_SETTLED;
-    control_say(&control, GUEST_SETTLED "%s", steps.text);
+    control_say(&control, GUEST_SETTLED "%s quiet=%d", steps.text, quiet);
 }
 
 int main(int argc, char **argv)

@@ -28,11 +28,13 @@
 #define GUEST_ENTROPY_MIN 64
 #define GUEST_ENTROPY_MAX 256
 #define GUEST_WHY_MAX     128
+#define GUEST_QUIET_MS    30000 /* how long it waits to come to rest before it says `settled` all the same */
 
 /* Guest to host. Every step's duration is a field `<step>_ms=`, a decimal fraction of milliseconds. */
-#define GUEST_BOOTED         "booted"  /* init runs, the root is mounted; the browser starts now */
-#define GUEST_SETTLED        "settled" /* browser up, warmed, no connection open: take the snapshot */
-#define GUEST_READY          "ready"   /* after `restore`: all is set and CDP answers at GUEST_CDP_PORT */
+#define GUEST_BOOTED "booted" /* init runs, the root is mounted; the browser starts now */
+#define GUEST_SETTLED                                                                                        \
+    "settled" /* browser up, warmed, at rest (quiet=1), no connection open: take the snapshot */
+#define GUEST_READY          "ready" /* after `restore`: all is set and CDP answers at GUEST_CDP_PORT */
 #define GUEST_RESTORE_FAILED "restore-failed" /* why=: the VM is of no use any more */
 #define GUEST_BROWSER_GONE   "browser-gone"   /* why=: the VM is of no use any more */
 #define GUEST_REFUSED        "refused" /* why=: a line that makes no sense, or not now; nothing was done */
