@@ -46,9 +46,8 @@
 --@include lose
 --@include serve
 --@include budget
-local types = { 'number', 'name', 'number', 'number', 'names', 'text', 'name', 'text', 'placement' }
-if #ARGV == 10 then types[10] = 'flag' end
-local bad = args.wrong(types)
+if #ARGV == 9 then ARGV[10] = '0' end
+local bad = args.wrong({ 'number', 'name', 'number', 'number', 'names', 'text', 'name', 'text', 'placement', 'flag' })
 if bad then return bad end
 local now, id, capacity, placement = args.now(ARGV[1]), ARGV[2], tonumber(ARGV[4]), ARGV[9]
 local lease_ms = tonumber(ARGV[3])
@@ -77,7 +76,7 @@ if epoch == 1 and now > 1577836800000 then
   epoch = redis.call('HINCRBY', key.cell(), 'epoch', now - 1577836800000)
 end
 local w = worker.create(id, epoch, capacity, table.concat(profiles, ','), session.number(now + lease_ms), {
-  'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now), 'pressure', ARGV[10] or '0',
+  'gateway', ARGV[6], 'driver', ARGV[7], 'info', ARGV[8], 'registered', session.number(now), 'seen', session.number(now), 'pressure', ARGV[10],
 })
 serve.worker(w, now, enough)
 return ok(epoch, now)
