@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -525,6 +526,7 @@ static void test_killed(void **state)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         other_lock = host_lock_take_worker(id, err, sizeof(err));
         p = other_lock < 0 ? NULL : open_pool(id);
         (void)!write(ready[1], p ? "y" : "n", 1);
@@ -574,6 +576,7 @@ static void test_kinds(void **state)
         pids[i] = fork();
         assert_true(pids[i] >= 0);
         if (pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when this test fails */
             (void)!write(ready[1], unshare(CLONE_NEWNET) == 0 ? "y" : "n", 1);
             for (;;)
                 pause();
