@@ -66,7 +66,11 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
   }
 
   /** The promise's value, or what if it takes longer than ms or fails: attacks need not come back. */
-  const within = (promise, ms, what = 'no answer') => Promise.race([promise.catch((error) => error.message), pause(ms).then(() => what)]);
+  const within = (promise, ms, what = 'no answer') => {
+    let timer;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, ms, what)));
+    return Promise.race([promise.catch((error) => error.message), late]).finally(() => clearTimeout(timer)); // it would keep this process
+  };
 
   /** Answers every request of the page itself, so that it has a secure origin of any name without a network. */
   async function serve(session, page, html) {
