@@ -44,7 +44,7 @@ WORKER_OBJ := $(call objs,$(WORKER_SRC)) $(BUILD)/docker_assets.o
 
 .DELETE_ON_ERROR:
 .PHONY: bench-arena all run check unit unit-all lua e2e fake-firecracker hostile fuzz lint format install clean setup help \
-  bench-programs bench-load bench-fleet bench-gateway bench-memory bench-net bench-capacity bench bench-cost
+  bench-programs bench-load bench-fleet bench-gateway bench-memory bench-net bench-restore bench-capacity bench bench-cost
 
 all: $(BUILD)/berth-api $(BUILD)/berth-worker
 
@@ -236,7 +236,7 @@ $(foreach t,$(BENCH_SRC),$(eval $(call bench_rule,$(t))))
 
 bench-programs: $(BENCH_BIN)
 
-bench-load bench-fleet bench-gateway bench-memory bench-net bench-capacity bench-cost: bench-%:
+bench-load bench-fleet bench-gateway bench-memory bench-net bench-restore bench-capacity bench-cost: bench-%:
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all bench-programs
 	@$(BENCH_RUN) bench/$*.mjs $(BENCH)

@@ -1,6 +1,6 @@
 // bench/all: every benchmark, one after the other, and the documents' figures from what they say.
 //
-//   make bench                 or: node bench/all.mjs [--only arena,load,fleet,gateway,memory,net,capacity] [--quick] [--anyway] [--plots] [--report]
+//   make bench                 or: node bench/all.mjs [--only arena,load,fleet,gateway,memory,net,restore,capacity] [--quick] [--anyway] [--plots] [--report]
 //
 // First it looks whether the machine is quiet, and stops if other programs use more than 5 % of it (--anyway goes on). What each
 // one prints is shown and kept in <build>/<name>/output.txt. --plots copies the plots to docs/plots/; --report also writes the figures
@@ -13,7 +13,7 @@ import { writeText } from './lib/json.mjs';
 import { machine, quiet } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
 
-const ALL = ['arena', 'load', 'fleet', 'gateway', 'memory', 'net', 'capacity'];
+const ALL = ['arena', 'load', 'fleet', 'gateway', 'memory', 'net', 'restore', 'capacity'];
 const BUSY = 0.05;
 const opt = readOptions(import.meta.url, {
   only: { type: 'string', default: ALL.join(',') },

@@ -11,7 +11,7 @@ import { writeText } from './lib/json.mjs';
 import { quantile } from './lib/stats.mjs';
 
 const FILES = ['README.md', 'docs/benchmarks.md', 'docs/capacity.md'];
-const RESULTS = { arena: 'arena/bench/summary.json', load: 'load/load.json', fleet: 'fleet/fleet.json', gateway: 'gateway/gateway.json', memory: 'memory/memory.json', net: 'net/net.json' };
+const RESULTS = { arena: 'arena/bench/summary.json', load: 'load/load.json', fleet: 'fleet/fleet.json', gateway: 'gateway/gateway.json', memory: 'memory/memory.json', net: 'net/net.json', restore: 'restore/restore.json' };
 const median = (values) => quantile(values, 0.5);
 const path = (name) => join(BUILD, name);
 const json = (name) => (existsSync(path(RESULTS[name])) ? JSON.parse(readFileSync(path(RESULTS[name]), 'utf8')) : null);
