@@ -11,8 +11,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
-import { BUILD, ROOT, waitFor } from './harness.mjs';
+import { BUILD, ROOT, lastly, waitFor } from './harness.mjs';
 import { Program } from './program.mjs';
 
 const USUAL = '/var/run/docker.sock';
@@ -84,7 +83,7 @@ class OwnEngine extends Engine {
     const dir = mkdtempSync('/tmp/berth-docker-'); // short: a containerd socket's path has a limit
     const engine = new OwnEngine(join(dir, 'docker.sock'));
     engine.dir = dir;
-    after(async () => {
+    lastly(async () => {
       await engine.end();
       rmSync(dir, { recursive: true, force: true });
     });

@@ -436,10 +436,14 @@ export async function startStack(t, options = {}) {
   return stack;
 }
 
+let openScopes = 0;
+const last = []; // see lastly
+
 /** Something startStack takes for a test, that lives as long as the file's tests: for a stack that all of them share. */
 export function fileScope() {
   const cleanups = [];
   const scope = { passed: true, after: (fn) => cleanups.unshift(fn) };
+  openScopes++;
   afterEach((t) => {
     if (t.passed === false) scope.passed = false;
   });
@@ -452,7 +456,18 @@ export function fileScope() {
         failed ??= error; // the others still have to run: what they end would keep this process
       }
     }
+    if (--openScopes === 0) await runLast();
     if (failed) throw failed;
   });
   return scope;
+}
+
+async function runLast() {
+  while (last.length > 0) await last.pop()();
+}
+
+/** For what every scope of a file may need to the end (an engine): done once all of them have ended, those that begin later too. */
+export function lastly(fn) {
+  last.push(fn);
+  after(() => openScopes === 0 && runLast());
 }
