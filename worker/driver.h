@@ -52,7 +52,8 @@ struct driver_config {
     struct ev_loop *loop;
     const struct settings *settings;
     const char *worker_id;
-    int berths; /* 0, where prepare is there: to prepare and nothing else */
+    const struct profile_set *profiles; /* all of the worker's; of other drivers, too */
+    int berths;                         /* 0, where prepare is there: to prepare and nothing else */
 };
 
 struct driver_ops {

@@ -62,7 +62,7 @@ int make_snapshots(struct ev_loop *loop, const struct settings *s, const struct 
 {
     struct making m = {.loop = loop};
     struct driver_events events = {.on_prepare = on_prepare, .arg = &m};
-    struct driver_config config = {.loop = loop, .settings = s, .worker_id = worker_id};
+    struct driver_config config = {.loop = loop, .settings = s, .worker_id = worker_id, .profiles = profiles};
     const struct driver_ops *ops[PROFILE_MAX];
     struct driver *drivers[PROFILE_MAX];
     char isolation[64], err[512] = "";

@@ -23,6 +23,7 @@ struct snapshot {
     char folder[400]; /* where it is, or will be */
     int memory_mb;
     int by_file;                   /* 1: clones map the file itself, which they can only read */
+    int huge_pages;                /* 1: the copy in RAM is in pages of 2 MB; memory_mb is even then */
     int memory;                    /* what clones map: a sealed copy in RAM, or the file; -1: not loaded */
     int held;                      /* the folder, locked; -1: not found */
     struct snapshot_record record; /* what it held when it was found */

@@ -11,6 +11,7 @@
 #include "snapshot.h"
 
 #define PIECE     (8LL * 1024 * 1024)
+#define HUGE_2MB  (21u << 26) /* of memfd_create: MFD_HUGE_2MB, which glibc has no name for */
 #define ALL_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static int open_memory(struct snapshot *s)
@@ -22,7 +23,8 @@ static int open_memory(struct snapshot *s)
     s->at = 0;
     if (s->by_file)
         return 0;
-    s->memory = memfd_create("berth-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    s->memory = memfd_create("berth-guest",
+                             MFD_CLOEXEC | MFD_ALLOW_SEALING | (s->huge_pages ? MFD_HUGETLB | HUGE_2MB : 0));
     if (s->memory < 0 || ftruncate(s->memory, s->memory_mb * 1048576LL) != 0)
         return -1;
     return 0;
@@ -119,7 +121,8 @@ int snapshot_load(struct snapshot *s, char *err, size_t errlen)
     s->source = -1;
     return 0;
 fail:
-    snprintf(err, errlen, "cannot load the snapshot's memory: %s", strerror(errno));
+    snprintf(err, errlen, "cannot load the snapshot's memory%s: %s",
+             s->huge_pages && !s->by_file ? " into huge pages (BERTH_VM_HUGE_PAGES)" : "", strerror(errno));
     drop(s);
     return -1;
 }

@@ -22,6 +22,9 @@ struct vmm;
 struct vmm_host;
 struct working_set; /* working_set.h */
 
+/* The default of BERTH_VM_TCG_MB, and what every identity says of it: a machine does not depend on it. */
+#define VMM_TCG_MB 128
+
 enum vmm_step { VMM_SPAWN, VMM_BOOT, VMM_SAVE, VMM_LOAD, VMM_PAUSE, VMM_RESUME };
 
 enum vmm_kind { VMM_TEMPLATE, VMM_CLONE };
@@ -31,6 +34,7 @@ struct vmm_machine {
     const struct image *image;
     int memory_mb, vcpus;
     const char *accel; /* "kvm" or "tcg" */
+    int huge_pages;    /* 1: clones' memory is in pages of 2 MB */
 };
 
 /* Where it runs. Descriptors are borrowed for the call. */
@@ -84,7 +88,7 @@ struct vmm_ops {
      * model, devices. */
     void (*identify)(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out);
     /* Memory of the process beyond the guest's own, for the limit. */
-    int (*overhead_mb)(const struct vmm_machine *m);
+    int (*overhead_mb)(const struct vmm_host *h, const struct vmm_machine *m);
     /* Runs the process; VMM_SPAWN ends when it takes commands. NULL with a sentence. */
     struct vmm *(*spawn)(struct vmm_host *h, const struct vmm_spec *spec, const struct vmm_events *events,
                          char *err, size_t errlen);

@@ -377,8 +377,9 @@ static pid_t fc_pid(const struct vmm *v)
     return v->pid;
 }
 
-static int fc_overhead_mb(const struct vmm_machine *m)
+static int fc_overhead_mb(const struct vmm_host *h, const struct vmm_machine *m)
 {
+    (void)h;
     (void)m;
     return OVERHEAD_MB;
 }

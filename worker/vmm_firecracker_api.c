@@ -30,6 +30,8 @@ static cJSON *machine_config(const struct vmm_machine *m)
 
     cJSON_AddNumberToObject(body, "vcpu_count", m->vcpus);
     cJSON_AddNumberToObject(body, "mem_size_mib", m->memory_mb);
+    if (m->huge_pages)
+        cJSON_AddStringToObject(body, "huge_pages", "2M");
     return body;
 }
 

@@ -157,8 +157,9 @@ int fc_jail_make(struct fc_jail *j, const struct vmm_host *h, const struct vmm_s
 
     memset(j, 0, sizeof(*j));
     j->root = -1;
-    /* The first clone maps the file in any case: what it touches is recorded (working_set.h). */
-    j->paged = h->uffd && spec->kind == VMM_CLONE && spec->set;
+    /* The first clone maps the file in any case: what it touches is recorded (working_set.h). But huge pages
+     * cannot be restored from a file. */
+    j->paged = h->uffd && spec->kind == VMM_CLONE && (spec->set || spec->machine.huge_pages);
     random_hex(j->id, 17);
     snprintf(path, sizeof(path), "%s/%s", h->base, name_of(h));
     if (make_folder(path) != 0)

@@ -151,6 +151,12 @@ struct vmm_host *fc_open(const struct vmm_host_config *config, char *err, size_t
         snprintf(err, errlen, "BERTH_VM_MEMORY has to be file or uffd");
         goto fail;
     }
+    if (!h->uffd && strcmp(config->settings->vm_huge_pages, "on") == 0) {
+        snprintf(err, errlen,
+                 "BERTH_VM_HUGE_PAGES: Firecracker restores huge pages from a server of pages only: "
+                 "BERTH_VM_MEMORY has to be uffd");
+        goto fail;
+    }
     if (find_programs(h, config->settings, err, errlen) != 0 ||
         open_base(h, config->settings->state, config->worker_id, err, errlen) != 0)
         goto fail;

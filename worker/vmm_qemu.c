@@ -20,11 +20,9 @@
 #include "qmp.h"
 #include "vmm_process.h"
 
-#define OVERHEAD_MB  96  /* devices, stacks, QEMU's own heap */
-#define TCG_EXTRA_MB 192 /* translated code and what describes it */
-#define STATE_NAME   "state"
-#define KVM_MAJOR    10
-#define KVM_MINOR    232
+#define STATE_NAME "state"
+#define KVM_MAJOR  10
+#define KVM_MINOR  232
 
 struct vmm {
     struct vmm_process process;
@@ -308,18 +306,13 @@ cleanup:
     return v;
 }
 
-static int qemu_overhead_mb(const struct vmm_machine *m)
-{
-    return OVERHEAD_MB + (strcmp(m->accel, "tcg") == 0 ? TCG_EXTRA_MB : 0);
-}
-
 const struct vmm_ops vmm_qemu = {
     .name = "qemu",
     .open = vmm_qemu_open,
     .close = vmm_qemu_close,
     .accels = vmm_qemu_accels,
     .identify = vmm_qemu_identify,
-    .overhead_mb = qemu_overhead_mb,
+    .overhead_mb = vmm_qemu_overhead_mb,
     .spawn = qemu_spawn,
     .control = vmm_process_control,
     .boot = qemu_boot,

@@ -24,6 +24,7 @@ struct vmm_host {
     char program[256], bwrap[64];
     char version[40];
     const char *accels[3];
+    int tcg_mb;   /* of translated code; 0: what QEMU takes by itself */
     long tsc_khz; /* what TCG guests are told: their own measuring may hang */
 };
 
@@ -41,6 +42,7 @@ struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, 
 void vmm_qemu_close(struct vmm_host *h);
 const char *const *vmm_qemu_accels(const struct vmm_host *h);
 void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out);
+int vmm_qemu_overhead_mb(const struct vmm_host *h, const struct vmm_machine *m);
 /* "7.2.22" of "QEMU emulator version 7.2.22 (Debian …)"; -1 if it is no such line. Apart for tests. */
 int vmm_qemu_parse_version(const char *line, char out[40]);
 

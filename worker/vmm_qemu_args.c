@@ -13,8 +13,6 @@
 #include "image.h"
 #include "vmm_qemu.h"
 
-#define TB_CACHE_MB 128 /* TCG's translated code */
-
 struct args {
     char **list;
     size_t count;
@@ -108,7 +106,7 @@ void vmm_qemu_cmdline(const struct vmm_host *h, const struct vmm_machine *m, cha
         snprintf(out + n, outlen - (size_t)n, " tsc=reliable tsc_early_khz=%ld", h->tsc_khz);
 }
 
-static void add_accel(struct args *a, const struct vmm_machine *m)
+static void add_accel(struct args *a, const struct vmm_host *h, const struct vmm_machine *m)
 {
     if (strcmp(m->accel, "kvm") == 0) {
         add(a, "-accel");
@@ -117,7 +115,10 @@ static void add_accel(struct args *a, const struct vmm_machine *m)
         add(a, "host,migratable=on");
     } else {
         add(a, "-accel");
-        add(a, "tcg,thread=multi,tb-size=%d", TB_CACHE_MB);
+        if (h->tcg_mb > 0)
+            add(a, "tcg,thread=multi,tb-size=%d", h->tcg_mb);
+        else
+            add(a, "tcg,thread=multi");
         add(a, "-cpu");
         add(a, "max");
     }
@@ -148,6 +149,17 @@ static void add_devices(struct args *a, const struct vmm_spec *spec)
     add(a, "virtio-rng-device,rng=rng");
 }
 
+/* A clone's memory is reserved only where that is huge pages: those there are none of end a process by a
+ * signal at its first write, and like this before it begins. Their size is the file's. */
+static void add_memory(struct args *a, const struct vmm_spec *spec)
+{
+    const char *clone = spec->machine.huge_pages ? "off" : "off,reserve=off";
+
+    add(a, "-object");
+    add(a, "memory-backend-file,id=mem,size=%dM,mem-path=/proc/self/fd/%d,share=%s,merge=off,dump=off",
+        spec->machine.memory_mb, QEMU_FD_MEMORY, spec->kind == VMM_TEMPLATE ? "on" : clone);
+}
+
 static void add_machine(struct args *a, const struct vmm_host *h, const struct vmm_spec *spec)
 {
     static const char *const begin[] = {
@@ -164,14 +176,12 @@ static void add_machine(struct args *a, const struct vmm_host *h, const struct v
     char cmdline[1400];
 
     add_words(a, begin);
-    add_accel(a, m);
+    add_accel(a, h, m);
     add(a, "-smp");
     add(a, "%d", m->vcpus);
     add(a, "-m");
     add(a, "%d", m->memory_mb);
-    add(a, "-object");
-    add(a, "memory-backend-file,id=mem,size=%dM,mem-path=/proc/self/fd/%d,share=%s,merge=off,dump=off",
-        m->memory_mb, QEMU_FD_MEMORY, spec->kind == VMM_TEMPLATE ? "on" : "off,reserve=off");
+    add_memory(a, spec);
     add(a, "-kernel");
     add(a, "/proc/self/fd/%d", QEMU_FD_KERNEL);
     add(a, "-initrd");

@@ -19,6 +19,9 @@
 #define RUN_LIMIT_MS 10000
 #define TSC_LOOK_NS  10000000L
 #define TSC_LOOKS    3
+#define OVERHEAD_MB  96   /* devices, stacks, QEMU's own heap */
+#define TCG_EXTRA_MB 64   /* what describes translated code */
+#define TCG_OWN_MB   1024 /* the most QEMU takes for it by itself */
 
 int vmm_qemu_parse_version(const char *line, char out[40])
 {
@@ -86,6 +89,7 @@ struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, 
     int n = 0;
 
     h->loop = config->loop;
+    h->tcg_mb = (int)config->settings->vm_tcg_mb;
     if (*config->settings->qemu)
         snprintf(h->program, sizeof(h->program), "%s", config->settings->qemu);
     else if (child_find_program(PROGRAM, h->program, sizeof(h->program)) != 0) {
@@ -123,12 +127,14 @@ const char *const *vmm_qemu_accels(const struct vmm_host *h)
 
 void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out)
 {
-    /* Everything but descriptors, addresses and the measured clock: a template's own arguments. */
+    /* Everything but descriptors, addresses, the measured clock and the cache's size: a template's own
+     * arguments. */
     struct vmm_host fixed = *h;
     struct vmm_spec spec = {.kind = VMM_TEMPLATE, .machine = *m, .place = {.mac = "*"}, .folder = ""};
     char **args;
 
     fixed.tsc_khz = 0;
+    fixed.tcg_mb = VMM_TCG_MB;
     args = vmm_qemu_args(&fixed, &spec, "");
     buf_addf(out, "qemu %s\n", h->version);
     for (char **arg = args; *arg; arg++)
@@ -136,4 +142,11 @@ void vmm_qemu_identify(const struct vmm_host *h, const struct vmm_machine *m, st
     vmm_qemu_args_free(args);
     if (strcmp(m->accel, "kvm") == 0)
         vmm_process_add_cpu(out);
+}
+
+int vmm_qemu_overhead_mb(const struct vmm_host *h, const struct vmm_machine *m)
+{
+    if (strcmp(m->accel, "tcg") != 0)
+        return OVERHEAD_MB;
+    return OVERHEAD_MB + TCG_EXTRA_MB + (h->tcg_mb > 0 ? h->tcg_mb : TCG_OWN_MB);
 }

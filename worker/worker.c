@@ -90,8 +90,11 @@ struct worker_driver *worker_driver(struct worker *w, const struct profile *p)
 
 static int open_driver(struct worker *w, const struct profile *p, char *err, unsigned errlen)
 {
-    struct driver_config config = {
-        .loop = w->loop, .settings = w->settings, .worker_id = w->id, .berths = w->capacity};
+    struct driver_config config = {.loop = w->loop,
+                                   .settings = w->settings,
+                                   .worker_id = w->id,
+                                   .profiles = w->profiles,
+                                   .berths = w->capacity};
     struct driver_events events = {.on_up = on_driver_up,
                                    .on_down = on_driver_down,
                                    .on_clean = on_driver_clean,

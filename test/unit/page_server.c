@@ -29,7 +29,9 @@
 #include "worker/page_server.h"
 
 #define PAGE        4096u
-#define PAGES       2048u /* of the snapshot's memory */
+#define HUGE_PAGE   (2u << 20)
+#define HUGE_2MB    (21 << 26) /* of mmap, with MAP_HUGETLB */
+#define PAGES       2048u      /* of the snapshot's memory */
 #define SIZE        ((size_t)PAGES * PAGE)
 #define HALF        (SIZE / 2)
 #define PATIENCE_MS 90000
@@ -41,7 +43,8 @@ static char folder[64], paths[SERVERS][256];
 static struct page_server *servers[SERVERS];
 static char failures[SERVERS][200];
 static int failed[SERVERS];
-static const char *refused; /* why there are no userfaultfds here */
+static const char *refused;  /* why there are no userfaultfds here */
+static unsigned unit = PAGE; /* the pages of the monitor's memory */
 
 /* ---- the monitor: none of this may assert, a child's verdict is its exit status ---- */
 
@@ -122,11 +125,10 @@ static void regions(char *out, size_t size, const struct monitor *m)
 {
     snprintf(
         out, size,
-        "[{\"base_host_virt_addr\":%llu,\"size\":%zu,\"offset\":%zu,\"page_size\":4096,\"page_size_kib\":"
-        "4096},"
-        "{\"base_host_virt_addr\":%llu,\"size\":%zu,\"offset\":0,\"page_size\":4096,\"page_size_kib\":4096}]",
-        (unsigned long long)(uintptr_t)m->mem, HALF, HALF, (unsigned long long)(uintptr_t)(m->mem + HALF),
-        HALF);
+        "[{\"base_host_virt_addr\":%llu,\"size\":%zu,\"offset\":%zu,\"page_size\":%u,\"page_size_kib\":%u},"
+        "{\"base_host_virt_addr\":%llu,\"size\":%zu,\"offset\":0,\"page_size\":%u,\"page_size_kib\":%u}]",
+        (unsigned long long)(uintptr_t)m->mem, HALF, HALF, unit, unit,
+        (unsigned long long)(uintptr_t)(m->mem + HALF), HALF, unit, unit);
 }
 
 /* Where page n of the file is in the monitor's memory. */
@@ -138,10 +140,11 @@ static unsigned char *place(const struct monitor *m, unsigned n)
 static void monitor_open(struct monitor *m, int n)
 {
     struct uffdio_register r = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+    int huge = unit == HUGE_PAGE ? MAP_HUGETLB | HUGE_2MB : 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     m->uffd = open_userfaultfd();
-    m->mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    m->mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | huge, -1, 0);
     r.range.start = (uintptr_t)m->mem;
     r.range.len = SIZE;
     if (m->uffd < 0 || m->mem == MAP_FAILED || ioctl(m->uffd, UFFDIO_REGISTER, &r) != 0)
@@ -175,6 +178,23 @@ static void reads_all(int n)
 
     monitor_begin(&m, n);
     expect_all(&m);
+    _exit(0);
+}
+
+/* A balloon can take huge pages, too, from Linux 5.18 on. */
+static void gives_back_huge(int n)
+{
+    struct monitor m;
+
+    monitor_begin(&m, n);
+    expect_all(&m);
+    if (madvise(place(&m, 0), HUGE_PAGE, MADV_DONTNEED) != 0)
+        _exit(errno == EINVAL ? 0 : 2);
+    for (unsigned i = 0; i < HUGE_PAGE / PAGE; i++)
+        if (!page_is(place(&m, i), 0))
+            _exit(3);
+    if (!page_is(place(&m, HUGE_PAGE / PAGE), content(HUGE_PAGE / PAGE)))
+        _exit(4);
     _exit(0);
 }
 
@@ -487,6 +507,30 @@ static void test_prefetches(void **state)
     stop(0);
 }
 
+/* Without pages that the host has set aside there is nothing to see. */
+static void test_huge_pages(void **state)
+{
+    struct page_server_stats stats;
+    void *probe = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | HUGE_2MB, -1, 0);
+
+    (void)state;
+    if (probe == MAP_FAILED)
+        print_message("skipped: no huge pages here: %s\n", strerror(errno));
+    else
+        munmap(probe, SIZE);
+    if (refused || probe == MAP_FAILED)
+        skip();
+    unit = HUGE_PAGE;
+    start(0, NULL);
+    assert_int_equal(reap(run_child(gives_back_huge, 0)), 0);
+    page_server_stats(servers[0], &stats);
+    assert_int_equal(stats.faults, SIZE / HUGE_PAGE);
+    assert_true(stats.zeros <= 1);
+    assert_int_equal(failed[0], 0);
+    stop(0);
+    unit = PAGE;
+}
+
 static void test_given_back(void **state)
 {
     struct page_server_stats stats;
@@ -716,9 +760,9 @@ static int tear_down_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_serves),       TEST(test_prefetches), TEST(test_given_back),
-        TEST(test_slow_message), TEST(test_nonsense),   TEST(test_ends),
-        TEST(test_short_file),   TEST(test_strangers),  TEST(test_refuses),
+        TEST(test_serves),       TEST(test_prefetches), TEST(test_given_back), TEST(test_huge_pages),
+        TEST(test_slow_message), TEST(test_nonsense),   TEST(test_ends),       TEST(test_short_file),
+        TEST(test_strangers),    TEST(test_refuses),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -410,6 +410,35 @@ static void test_memory_by_file(void **state)
     snapshot_cleanup(&s);
 }
 
+/* Of huge pages the copy has the same seals; without any on the host it is refused and says of what kind. */
+static void test_huge_pages(void **state)
+{
+    struct snapshot s;
+    char *own;
+    int result;
+
+    (void)state;
+    make(&s, "huge\n");
+    publish(&s);
+    assert_int_equal(snapshot_find(&s, why, sizeof(why)), 1);
+    s.huge_pages = 1;
+    result = load(&s);
+    if (result != 0) {
+        assert_int_equal(result, -1);
+        assert_non_null(strstr(why, "into huge pages (BERTH_VM_HUGE_PAGES): "));
+        assert_int_equal(s.memory, -1);
+        print_message("not loaded: %s\n", why);
+    } else {
+        assert_true((fcntl(s.memory, F_GET_SEALS) & F_SEAL_WRITE) != 0);
+        own = mmap(NULL, 16 * MB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, s.memory, 0);
+        assert_true(own != MAP_FAILED);
+        assert_memory_equal(own + 10 * MB + 5, "mark", 4);
+        assert_int_equal(own[12 * MB], 0);
+        munmap(own, 16 * MB);
+    }
+    snapshot_cleanup(&s);
+}
+
 static void test_working_set(void **state)
 {
     int memory = memfd_create("guest", 0);
@@ -527,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_builder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sealed_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_by_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_huge_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_working_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_working_sets, set_up, tear_down),
         cmocka_unit_test(test_image),

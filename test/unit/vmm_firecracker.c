@@ -32,7 +32,7 @@ static const struct image image = {.paths = {"/images/vmlinux", "/images/initrd"
 static struct vmm_spec a_spec(enum vmm_kind kind)
 {
     return (struct vmm_spec){.kind = kind,
-                             .machine = {&image, 512, 2, "kvm"},
+                             .machine = {&image, 512, 2, "kvm", 0},
                              .place = {.mac = "02:00:00:00:00:07", .uid = 213004},
                              .folder = "/state/snapshots/key"};
 }
@@ -132,11 +132,13 @@ static void test_other_steps(void **state)
 static void test_identity(void **state)
 {
     const struct vmm_host a = {.version = {1, 16, 1}}, b = {.version = {1, 17, 0}};
-    struct vmm_machine m = {&image, 512, 2, "kvm"}, larger = {&image, 1024, 2, "kvm"};
-    struct buf one = {0}, two = {0}, three = {0};
+    struct vmm_machine m = {&image, 512, 2, "kvm", 0}, larger = {&image, 1024, 2, "kvm", 0};
+    struct vmm_machine huge = {&image, 512, 2, "kvm", 1};
+    struct buf one = {0}, two = {0}, three = {0}, four = {0};
 
     (void)state;
     fc_identify(&a, &m, &one);
+    fc_identify(&a, &huge, &four);
     fc_identify(&b, &m, &two);
     fc_identify(&a, &larger, &three);
     assert_int_equal(strncmp(one.data, "firecracker 1.16.1\n", 19), 0);
@@ -144,6 +146,10 @@ static void test_identity(void **state)
     assert_non_null(strstr(one.data, "host "));
     assert_string_not_equal(one.data, two.data);
     assert_string_not_equal(one.data, three.data);
+    assert_null(strstr(one.data, "huge_pages"));
+    assert_non_null(strstr(
+        four.data, "PUT /machine-config {\"vcpu_count\":2,\"mem_size_mib\":512,\"huge_pages\":\"2M\"}\n"));
+    buf_cleanup(&four);
     buf_cleanup(&one);
     buf_cleanup(&two);
     buf_cleanup(&three);

@@ -118,6 +118,7 @@ struct driver {
     struct net_tap_config tap;
     const char *accel; /* in use; a template that does not boot moves on to the next */
     int accel_index;
+    int huge_pages; /* 1: guests' memory is in pages of 2 MB */
     long uid_base;
     int lock;
     struct net_pool *net;

@@ -18,7 +18,7 @@
 
 static void mark_path(struct driver *d, const char *accel, char *out, size_t outlen)
 {
-    struct vmm_machine m = {&d->image, 0, 1, accel};
+    struct vmm_machine m = {&d->image, 0, 1, accel, 0};
     struct utsname host = {0};
     struct buf text = {0};
     char digest[65];

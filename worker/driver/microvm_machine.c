@@ -22,7 +22,7 @@
 int microvm_cgroup(struct driver *d, int index, const struct profile *p, const struct vmm_machine *m,
                    int fds[CGROUP_PLACES_MAX], char *why, size_t len)
 {
-    struct cgroup_limits limits = {.memory_mb = m->memory_mb + d->ops->overhead_mb(m),
+    struct cgroup_limits limits = {.memory_mb = m->memory_mb + d->ops->overhead_mb(d->host, m),
                                    .pids = p ? MICROVM_PIDS : TEMPLATE_PIDS,
                                    .cpus = p ? p->cpus : m->vcpus};
     int count;

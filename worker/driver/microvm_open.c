@@ -9,6 +9,7 @@
 #include "../../shared/mem.h"
 #include "../child.h"
 #include "../host_lock.h"
+#include "../huge_pages.h"
 #include "berth_cgroup.h"
 #include "microvm.h"
 #include "process_probe.h"
@@ -38,6 +39,34 @@ static int open_network(struct driver *d, const struct driver_config *c, char *i
     return d->net ? 0 : -1;
 }
 
+/* Once what an earlier worker left running has given its pages back. */
+static int check_huge_pages(struct driver *d, const struct profile_set *profiles, char *err, unsigned errlen)
+{
+    if (strcmp(d->settings->vm_huge_pages, "off") == 0)
+        return 0;
+    if (strcmp(d->settings->vm_huge_pages, "on") != 0) {
+        snprintf(err, errlen, "BERTH_VM_HUGE_PAGES has to be on or off");
+        return -1;
+    }
+    for (size_t i = 0; i < profiles->count; i++) {
+        const struct profile *p = &profiles->items[i];
+
+        if (strcmp(p->driver, d->ops->name) == 0 &&
+            huge_pages_check(HUGE_PAGES_FOLDER, p->memory_mb, err, errlen) != 0)
+            return -1;
+    }
+    d->huge_pages = 1;
+    return 0;
+}
+
+/* As far as it is known before a template has booted. */
+static void warn_of_ignored(const struct driver *d)
+{
+    if (d->settings->vm_tcg_mb != VMM_TCG_MB && strcmp(d->accel, "tcg") != 0)
+        log_warn("setting_ignored", "setting=BERTH_VM_TCG_MB driver=%s accel=%s why=\"it is TCG's alone\"",
+                 d->ops->name, d->accel);
+}
+
 static int open_parts(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
                       char *err, unsigned errlen)
 {
@@ -60,6 +89,9 @@ static int open_parts(struct driver *d, const struct driver_config *c, char *iso
     if (!d->host)
         return -1;
     microvm_accel_init(d);
+    warn_of_ignored(d);
+    if (check_huge_pages(d, c->profiles, err, errlen) != 0)
+        return -1;
     return open_network(d, c, isolation, len, err, errlen);
 }
 

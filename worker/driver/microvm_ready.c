@@ -53,7 +53,7 @@ void microvm_record(struct microvm_berth *b)
     struct working_set set;
     char path[500];
 
-    if (s->set_known || !microvm_machine_is_current(b) ||
+    if (s->set_known || s->machine.huge_pages || !microvm_machine_is_current(b) ||
         !snapshot_is_current(&s->snapshot, path, sizeof(path)) ||
         working_set_find(d->ops->pid(b->vmm), s->snapshot.memory, &walk) != 0 ||
         working_set_record(&walk, s->machine.memory_mb, &set) != 0)

@@ -39,7 +39,7 @@ static void on_piece(struct ev_loop *loop, ev_timer *w, int revents);
 
 struct microvm_snapshot *microvm_snapshot_of(struct driver *d, const struct profile *p, char *why, size_t len)
 {
-    struct vmm_machine m = {&d->image, p->memory_mb, vcpus_of(p), d->accel};
+    struct vmm_machine m = {&d->image, p->memory_mb, vcpus_of(p), d->accel, d->huge_pages};
     struct microvm_snapshot *s;
 
     if (p->browser || (p->args && p->args[0])) {
@@ -61,6 +61,7 @@ struct microvm_snapshot *microvm_snapshot_of(struct driver *d, const struct prof
     s->machine = m;
     snapshot_init(&s->snapshot, d->settings->state, identity_of(d, &m), m.memory_mb);
     s->snapshot.by_file = d->ops->maps_file;
+    s->snapshot.huge_pages = m.huge_pages;
     ev_init(&s->timer, on_piece);
     s->timer.data = s;
     d->snapshots[d->snapshot_count++] = s;
@@ -136,6 +137,8 @@ static void take_working_set(struct microvm_snapshot *s)
 {
     char path[500];
 
+    if (s->machine.huge_pages)
+        return; /* a few hundred faults in all */
     snprintf(path, sizeof(path), "%s/" SNAPSHOT_WORKING_SET, s->snapshot.folder);
     s->set_known = working_set_load(&s->set, path, s->machine.memory_mb) == 0;
     if (!s->set_known && errno == EINVAL)
