@@ -26,6 +26,7 @@ struct cgroup_tree {
     char name[80]; /* berth-<worker> */
     struct cgroup_place places[CGROUP_PLACES_MAX];
     int count;
+    struct disk_devices disks; /* that can be limited; the io controller is used where there are any */
 };
 
 /* ---- files ---- */
@@ -76,20 +77,20 @@ static const struct cgroup_place *place_of(const struct cgroup_tree *t, enum cgr
 /* ---- what the machine has ---- */
 
 /* Turns controllers on for the children of dir; those that then are on, as bits. */
-static unsigned enable_v2(const char *dir)
+static unsigned enable_v2(const char *dir, unsigned wanted)
 {
     char path[CGROUP_PATH_MAX * 2], text[256];
 
     snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir);
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
         snprintf(text, sizeof(text), "+%s", cgroup_controller_name(c));
-        if (c != CGROUP_CPUACCT && write_text(path, text) != 0)
+        if ((wanted & (1U << c)) && write_text(path, text) != 0)
             log_debug("cgroup_controller_refused", "controller=%s path=%s error=%s",
                       cgroup_controller_name(c), path, strerror(errno));
     }
     if (read_text(path, text, sizeof(text)) < 0)
         return 0;
-    return cgroup_parse_controllers(text);
+    return cgroup_parse_controllers(text) & wanted;
 }
 
 /* ---- leftovers ---- */
@@ -169,14 +170,23 @@ void cgroup_remove_leftover(const char *worker_id)
 
 /* ---- the worker's tree ---- */
 
-/* Makes the place's directory and keeps the controllers that work there. 0 if any does. */
-static int open_place(const struct cgroup_tree *t, struct cgroup_place *p)
+static void add_why(char *why, size_t whylen, const char *text)
+{
+    size_t len = strlen(why);
+
+    snprintf(why + len, whylen - len, "%s%s", len ? ", " : "", text);
+}
+
+/* Makes the place's directory and keeps the controllers that are wanted and work there. 0 if any does. */
+static int open_place(const struct cgroup_tree *t, struct cgroup_place *p, unsigned wanted)
 {
     char dir[CGROUP_PATH_MAX];
 
     snprintf(dir, sizeof(dir), "%.160s/%.79s", p->path, t->name);
     if (p->v2)
-        p->controllers = enable_v2(p->path);
+        p->controllers = enable_v2(p->path, wanted & ~(1U << CGROUP_CPUACCT));
+    else
+        p->controllers &= wanted;
     if (!p->controllers)
         return -1;
     if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
@@ -184,7 +194,7 @@ static int open_place(const struct cgroup_tree *t, struct cgroup_place *p)
         return -1;
     }
     if (p->v2)
-        p->controllers = enable_v2(dir);
+        p->controllers = enable_v2(dir, wanted & ~(1U << CGROUP_CPUACCT));
     if (!p->controllers)
         rmdir(dir);
     /* Version 2 accounts for CPU time in every cgroup. */
@@ -193,19 +203,51 @@ static int open_place(const struct cgroup_tree *t, struct cgroup_place *p)
     return p->controllers ? 0 : -1;
 }
 
-struct cgroup_tree *cgroup_tree_new(const char *worker_id, char *why, size_t whylen)
+/* Keeps the disks whose rates can be set: tried on the worker's own cgroup, by taking away what is not there.
+ * Adds to why if there are none. */
+static void keep_disks(struct cgroup_tree *t, const struct disk_devices *disks, char *why, size_t whylen)
+{
+    const struct cgroup_place *p = place_of(t, CGROUP_IO);
+    static const struct disk_rates none = {0, 0};
+    char dir[CGROUP_PATH_MAX];
+
+    if (!disks->count || !p) {
+        add_why(why, whylen, disks->count ? "no io controller" : "no disk under the files that browsers use");
+        return;
+    }
+    snprintf(dir, sizeof(dir), "%.160s/%.79s", p->path, t->name);
+    for (int i = 0; i < disks->count; i++) {
+        const struct disk_device *d = &disks->items[i];
+
+        if (disk_limit_has_files(dir, p->v2) && disk_limit_set(dir, p->v2, d, &none) == 0) {
+            t->disks.items[t->disks.count++] = *d;
+            log_info("disk_limited", "device=%u:%u node=%s cgroup=v%d", d->major, d->minor, d->node,
+                     p->v2 ? 2 : 1);
+        } else {
+            log_warn("disk_not_limited", "device=%u:%u node=%s error=%s", d->major, d->minor, d->node,
+                     strerror(errno));
+        }
+    }
+    if (!t->disks.count)
+        add_why(why, whylen, "the kernel does not limit the rates of these disks");
+}
+
+struct cgroup_tree *cgroup_tree_new(const char *worker_id, const struct disk_devices *disks, char *why,
+                                    size_t whylen)
 {
     struct cgroup_tree *t = mem_alloc(sizeof(*t));
     struct cgroup_place places[CGROUP_PLACES_MAX];
-    unsigned seen = 0;
+    unsigned seen = 0, wanted = (1U << CGROUP_IO) - 1;
     int count;
 
+    if (disks && disks->count)
+        wanted |= 1U << CGROUP_IO;
     snprintf(t->name, sizeof(t->name), "berth-%.64s", worker_id);
     snprintf(why, whylen, "%s", "");
     cgroup_remove_leftover(worker_id);
     count = find_places(places);
     for (int i = 0; i < count; i++) {
-        if (open_place(t, &places[i]) == 0) {
+        if (open_place(t, &places[i], wanted) == 0) {
             t->places[t->count++] = places[i];
             seen |= places[i].controllers;
         }
@@ -216,18 +258,25 @@ struct cgroup_tree *cgroup_tree_new(const char *worker_id, char *why, size_t why
         return NULL;
     }
     for (int c = 0; c < CGROUP_CPUACCT; c++) {
-        size_t len = strlen(why);
+        char text[40];
 
+        snprintf(text, sizeof(text), "no %s controller", cgroup_controller_name(c));
         if (!(seen & (1U << c)))
-            snprintf(why + len, whylen - len, "%sno %s controller", len ? ", " : "",
-                     cgroup_controller_name(c));
+            add_why(why, whylen, text);
     }
+    if (disks)
+        keep_disks(t, disks, why, whylen);
     return t;
 }
 
 int cgroup_tree_has(const struct cgroup_tree *t, enum cgroup_controller c)
 {
     return place_of(t, c) != NULL;
+}
+
+const struct disk_devices *cgroup_tree_disks(const struct cgroup_tree *t)
+{
+    return &t->disks;
 }
 
 void cgroup_tree_free(struct cgroup_tree *t)
@@ -271,6 +320,26 @@ static int set_knobs(const struct cgroup_tree *t, int berth, const struct knob *
     return 0;
 }
 
+static int set_disk_rates(const struct cgroup_tree *t, int berth, const struct disk_rates *rates, char *err,
+                          size_t errlen)
+{
+    const struct cgroup_place *p = place_of(t, CGROUP_IO);
+    char dir[CGROUP_PATH_MAX * 2];
+
+    if (!p || (rates->mib_s <= 0 && rates->iops <= 0))
+        return 0;
+    file_of(t, p, berth, "", dir);
+    for (int i = 0; i < t->disks.count; i++) {
+        const struct disk_device *d = &t->disks.items[i];
+
+        if (disk_limit_set(dir, p->v2, d, rates) != 0) {
+            snprintf(err, errlen, "cannot limit the rates of %s in %s: %s", d->node, dir, strerror(errno));
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int cgroup_create(struct cgroup_tree *t, int berth, const struct cgroup_limits *limits, char *err,
                   size_t errlen)
 {
@@ -308,7 +377,9 @@ int cgroup_create(struct cgroup_tree *t, int berth, const struct cgroup_limits *
             return -1;
         }
     }
-    return set_knobs(t, berth, knobs, sizeof(knobs) / sizeof(knobs[0]), err, errlen);
+    if (set_knobs(t, berth, knobs, sizeof(knobs) / sizeof(knobs[0]), err, errlen) != 0)
+        return -1;
+    return set_disk_rates(t, berth, &limits->disk, err, errlen);
 }
 
 int cgroup_open(const struct cgroup_tree *t, int berth, int fds[CGROUP_PLACES_MAX])

@@ -6,12 +6,14 @@
 
 #include "../shared/errors.h"
 #include "cgroup_find.h"
+#include "disk_limit.h"
 
 struct cgroup_tree;
 
 struct cgroup_limits {
     int memory_mb, pids;
     double cpus;
+    struct disk_rates disk; /* of each of the tree's disks */
 };
 
 struct cgroup_usage { /* -1 where unknown */
@@ -21,9 +23,13 @@ struct cgroup_usage { /* -1 where unknown */
 };
 
 /* Makes berth-<worker_id>, first killing and removing what an earlier worker left there. NULL if no limit can
- * be set here, with the reason in why; why is also filled when only some can ("no cpu controller"). */
-struct cgroup_tree *cgroup_tree_new(const char *worker_id, char *why, size_t whylen);
+ * be set here, with the reason in why; why is also filled when only some can ("no cpu controller").
+ * disks: those whose rates berths may limit, of which it keeps the ones that can be limited here; NULL: none,
+ * and the io controller stays untouched. */
+struct cgroup_tree *cgroup_tree_new(const char *worker_id, const struct disk_devices *disks, char *why,
+                                    size_t whylen);
 int cgroup_tree_has(const struct cgroup_tree *t, enum cgroup_controller c);
+const struct disk_devices *cgroup_tree_disks(const struct cgroup_tree *t);
 void cgroup_tree_free(struct cgroup_tree *t); /* removes berth-<worker>; berths still there are logged */
 /* Kills and removes a tree that no worker owns. */
 void cgroup_remove_leftover(const char *worker_id);

@@ -6,7 +6,8 @@
 
 #include "../shared/mem.h"
 
-static const char *const names[CGROUP_CONTROLLERS] = {"memory", "pids", "cpu", "cpuacct"};
+static const char *const names[CGROUP_CONTROLLERS] = {"memory", "pids", "cpu", "cpuacct", "io"};
+static const char io_v1[] = "blkio";
 
 const char *cgroup_controller_name(enum cgroup_controller c)
 {
@@ -24,6 +25,8 @@ unsigned cgroup_parse_controllers(const char *list)
             if (strlen(names[c]) == len && strncmp(list, names[c], len) == 0)
                 bits |= 1U << c;
         }
+        if (strlen(io_v1) == len && strncmp(list, io_v1, len) == 0)
+            bits |= 1U << CGROUP_IO;
         list += len;
         list += strspn(list, ", \n");
     }

@@ -2,7 +2,14 @@
 #ifndef BERTH_CGROUP_FIND_H
 #define BERTH_CGROUP_FIND_H
 
-enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_CONTROLLERS };
+enum cgroup_controller {
+    CGROUP_MEMORY,
+    CGROUP_PIDS,
+    CGROUP_CPU,
+    CGROUP_CPUACCT,
+    CGROUP_IO,
+    CGROUP_CONTROLLERS
+};
 
 #define CGROUP_PLACES_MAX 6
 #define CGROUP_PATH_MAX   256
@@ -19,6 +26,7 @@ struct cgroup_place {
 int cgroup_parse_mounts(const char *mountinfo, struct cgroup_place places[CGROUP_PLACES_MAX]);
 /* Controllers in a list such as "cpuset cpu memory pids" or "rw,cpu,cpuacct", as bits. */
 unsigned cgroup_parse_controllers(const char *list);
+/* As version 2 calls it; version 1's blkio is "io". */
 const char *cgroup_controller_name(enum cgroup_controller c);
 
 #endif

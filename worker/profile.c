@@ -206,6 +206,24 @@ static int read_rate(struct loader *l, struct profile *p, const cJSON *v)
     return 0;
 }
 
+static int read_disk_rate(struct loader *l, struct profile *p, const cJSON *v)
+{
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0.1 && v->valuedouble <= 100000))
+        return fail(l, p, v->string, "has to be a number from 0.1 to 100000");
+    p->disk.mib_s = v->valuedouble;
+    return 0;
+}
+
+static int read_disk_iops(struct loader *l, struct profile *p, const cJSON *v)
+{
+    int iops;
+
+    if (read_int(l, p, v, 1, 10000000, &iops) != 0)
+        return -1;
+    p->disk.iops = iops;
+    return 0;
+}
+
 static int read_member(struct loader *l, struct profile *p, const cJSON *v)
 {
     const struct {
@@ -224,9 +242,9 @@ static int read_member(struct loader *l, struct profile *p, const cJSON *v)
         const char *name;
         int (*read)(struct loader *l, struct profile *p, const cJSON *v);
     } others[] = {
-        {"driver", read_driver},      {"browser", read_browser}, {"args", read_args},
-        {"egressAllow", read_egress}, {"cpus", read_cpus},       {"downloadMbps", read_rate},
-        {"uploadMbps", read_rate},
+        {"driver", read_driver},      {"browser", read_browser},     {"args", read_args},
+        {"egressAllow", read_egress}, {"cpus", read_cpus},           {"downloadMbps", read_rate},
+        {"uploadMbps", read_rate},    {"diskMiBps", read_disk_rate}, {"diskIops", read_disk_iops},
     };
 
     if (strcmp(v->string, "name") == 0)

@@ -1,16 +1,18 @@
 /* profile.h: a named way to run a browser, from BERTH_PROFILES (JSON) or the built-in "default".
  *
  * File: {"profiles":[{"name":"default","driver":"process","warm":2,"memoryMb":1024,"cpus":2,"pids":512,
- *   "shmMb":256,"tmpMb":512,"downloadMbps":50,"uploadMbps":10,"browser":"/path","args":["--flag"],"egressAllow":["10.1.0.0/16","host"],
+ *   "shmMb":256,"tmpMb":512,"downloadMbps":50,"uploadMbps":10,"diskMiBps":100,"diskIops":5000,
+ *   "browser":"/path","args":["--flag"],"egressAllow":["10.1.0.0/16","host"],
  *   "simStartMs":50,"simFailPercent":0}]}
  * Only the name is required. What is missing comes from the settings (driver, warm of "default", browser,
- * simStartMs, simFailPercent), or is unlimited (downloadMbps, uploadMbps), or is as above; egressAllow adds
- * to BERTH_EGRESS_ALLOW. */
+ * simStartMs, simFailPercent), or is unlimited (downloadMbps, uploadMbps, diskMiBps, diskIops), or is as
+ * above; egressAllow adds to BERTH_EGRESS_ALLOW. */
 #ifndef BERTH_PROFILE_H
 #define BERTH_PROFILE_H
 #include <stddef.h>
 
 #include "../shared/settings.h"
+#include "disk_limit.h"
 
 #define PROFILE_MAX 16
 
@@ -22,6 +24,7 @@ struct profile {
     double cpus;
     int pids;
     double download_mbps, upload_mbps; /* million bits a second; 0: no limit */
+    struct disk_rates disk;            /* of each disk under what the browser reads and writes */
     int shm_mb, tmp_mb;                /* sizes of /dev/shm and of /tmp with the profile directory */
     char *browser;                     /* binary, NULL: the driver's choice */
     char **args;                       /* further flags, NULL-terminated */

@@ -68,7 +68,8 @@ static void test_controllers(void **state)
 {
     (void)state;
     assert_int_equal(cgroup_parse_controllers("cpuset cpu io memory pids\n"),
-                     BIT(CGROUP_CPU) | BIT(CGROUP_MEMORY) | BIT(CGROUP_PIDS));
+                     BIT(CGROUP_CPU) | BIT(CGROUP_MEMORY) | BIT(CGROUP_PIDS) | BIT(CGROUP_IO));
+    assert_int_equal(cgroup_parse_controllers("rw,blkio"), BIT(CGROUP_IO));
     assert_int_equal(cgroup_parse_controllers("rw,cpuacct"), BIT(CGROUP_CPUACCT));
     assert_int_equal(cgroup_parse_controllers("cpus,memoryx,,"), 0);
     assert_int_equal(cgroup_parse_controllers(""), 0);

@@ -22,7 +22,8 @@
 #include "worker/driver/docker_engine.h"
 #include "worker/driver/docker_stream.h"
 
-static const struct docker_abilities all = {1, 1, 1, 1, 1, 1, 0};
+static const struct docker_abilities all = {1, 1, 1, 1, 1, 1, 1, 0};
+static const struct disk_devices no_disks, disks = {{{8, 0, "/dev/sda"}, {8, 16, "/dev/sdb"}}, 2};
 
 static cJSON *parse(char *text)
 {
@@ -52,13 +53,20 @@ static const char *at(const cJSON *json, const char *path)
     return out;
 }
 
-static cJSON *browser_body(const struct docker_abilities *can)
+static cJSON *browser_body_for(const struct docker_abilities *can, const struct disk_devices *of,
+                               struct disk_rates rates)
 {
     static char *argv[] = {(char *)"/usr/bin/b", (char *)"--x=\"y z\"", NULL};
-    struct profile p = {.memory_mb = 512, .cpus = 1.5, .pids = 300, .shm_mb = 64, .tmp_mb = 96};
-    struct docker_container c = {"an-image:1", "w-1", 7, 213007, can};
+    struct profile p = {
+        .memory_mb = 512, .cpus = 1.5, .pids = 300, .shm_mb = 64, .tmp_mb = 96, .disk = rates};
+    struct docker_container c = {"an-image:1", "w-1", 7, 213007, can, of};
 
     return parse(docker_body_browser(&c, &p, "berth-w-1-7-net", argv, "{\"a\": \"b\"}"));
+}
+
+static cJSON *browser_body(const struct docker_abilities *can)
+{
+    return browser_body_for(can, &no_disks, (struct disk_rates){0, 0});
 }
 
 static void test_browser_body(void **state)
@@ -101,6 +109,69 @@ static void test_browser_body(void **state)
     cJSON_Delete(json);
 }
 
+static void assert_disk_rates(const cJSON *json, const char *bytes, const char *operations)
+{
+    assert_string_equal(at(json, "HostConfig/BlkioDeviceReadBps"), bytes);
+    assert_string_equal(at(json, "HostConfig/BlkioDeviceWriteBps"), bytes);
+    assert_string_equal(at(json, "HostConfig/BlkioDeviceReadIOps"), operations);
+    assert_string_equal(at(json, "HostConfig/BlkioDeviceWriteIOps"), operations);
+}
+
+static void test_disk_rates(void **state)
+{
+    static const char bytes[] = "[{\"Path\":\"/dev/sda\",\"Rate\":1572864},"
+                                "{\"Path\":\"/dev/sdb\",\"Rate\":1572864}]";
+    static const char operations[] =
+        "[{\"Path\":\"/dev/sda\",\"Rate\":99},{\"Path\":\"/dev/sdb\",\"Rate\":99}]";
+    struct docker_abilities fewer = all;
+    const struct {
+        const struct docker_abilities *can;
+        const struct disk_devices *of;
+        struct disk_rates rates;
+        const char *bytes, *operations;
+    } cases[] = {
+        {&all, &disks, {1.5, 99}, bytes, operations}, {&all, &disks, {1.5, 0}, bytes, "none"},
+        {&all, &disks, {0, 99}, "none", operations},  {&all, &disks, {0, 0}, "none", "none"},
+        {&all, &no_disks, {1.5, 99}, "none", "none"}, {&fewer, &disks, {1.5, 99}, "none", "none"},
+    };
+
+    (void)state;
+    fewer.disk_rates = 0;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cJSON *json = browser_body_for(cases[i].can, cases[i].of, cases[i].rates);
+
+        assert_disk_rates(json, cases[i].bytes, cases[i].operations);
+        cJSON_Delete(json);
+    }
+}
+
+static void test_disk_warnings(void **state)
+{
+    static const struct {
+        const char *warnings;
+        int can;
+    } cases[] = {
+        {"[]", 1},
+        {"null", 1},
+        {"[\"WARNING: No swap limit support\",7]", 1},
+        {"[\"WARNING: No blkio throttle.read_bps_device support\"]", 0},
+        {"[\"WARNING: No swap limit support\",\"WARNING: No io.max (wiops) support\"]", 0},
+    };
+    struct docker_abilities can;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[300];
+        cJSON *json;
+
+        snprintf(text, sizeof(text), "{\"Warnings\":%s}", cases[i].warnings);
+        json = parse(strdup(text));
+        docker_body_read_info(json, &can);
+        cJSON_Delete(json);
+        assert_int_equal(can.disk_rates, cases[i].can);
+    }
+}
+
 /* What the engine cannot do is not asked for: it would refuse the whole container. */
 static void test_fewer_abilities(void **state)
 {
@@ -120,7 +191,7 @@ static void test_fewer_abilities(void **state)
 
 static void test_holder_body(void **state)
 {
-    struct docker_container c = {"i", "w", 0, 5000, &all};
+    struct docker_container c = {"i", "w", 0, 5000, &all, &disks};
     cJSON *json = parse(docker_body_holder(&c));
 
     (void)state;
@@ -130,6 +201,7 @@ static void test_holder_body(void **state)
     assert_string_equal(at(json, "HostConfig/CapDrop"), "[\"ALL\"]");
     assert_string_equal(at(json, "HostConfig/ReadonlyRootfs"), "true");
     assert_string_equal(at(json, "HostConfig/AutoRemove"), "true");
+    assert_disk_rates(json, "none", "none");
     cJSON_Delete(json);
 }
 
@@ -245,7 +317,7 @@ static void test_cgroups(void **state)
     assert_string_equal(g.dirs[CGROUP_CPU], "/sys/fs/cgroup/cpu,cpuacct/docker/b");
     assert_string_equal(g.dirs[CGROUP_CPUACCT], "/sys/fs/cgroup/cpu,cpuacct/docker/b");
     assert_int_equal(g.v2[CGROUP_MEMORY], 0);
-    assert_int_equal(docker_cgroup_parse(&g, "0::/system.slice/docker-x.scope\n", v2), CGROUP_CONTROLLERS);
+    assert_int_equal(docker_cgroup_parse(&g, "0::/system.slice/docker-x.scope\n", v2), CGROUP_IO);
     assert_string_equal(g.dirs[CGROUP_PIDS], "/sys/fs/cgroup/system.slice/docker-x.scope");
     assert_int_equal(g.v2[CGROUP_PIDS], 1);
     /* Out of sight, or nobody's: never files of the whole machine. */
@@ -455,12 +527,13 @@ static void test_attach(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_browser_body), cmocka_unit_test(test_fewer_abilities),
-        cmocka_unit_test(test_holder_body),  cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_describe),     cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_frames),       cmocka_unit_test(test_cgroups),
-        cmocka_unit_test(test_failures),     cmocka_unit_test(test_negotiation),
-        cmocka_unit_test(test_giving_up),    cmocka_unit_test(test_attach),
+        cmocka_unit_test(test_browser_body),  cmocka_unit_test(test_disk_rates),
+        cmocka_unit_test(test_disk_warnings), cmocka_unit_test(test_fewer_abilities),
+        cmocka_unit_test(test_holder_body),   cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_describe),      cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_frames),        cmocka_unit_test(test_cgroups),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_negotiation),
+        cmocka_unit_test(test_giving_up),     cmocka_unit_test(test_attach),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* links: worker/driver/process.c worker/driver/process_open.c worker/driver/process_flags.c */
 /* links: worker/driver/process_output.c worker/driver/process_probe.c worker/child.c worker/host_lock.c */
-/* links: worker/cgroup.c worker/cgroup_find.c worker/jail.c worker/jail_filter.c worker/egress.c */
+/* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c */
+/* links: worker/jail.c worker/jail_filter.c worker/egress.c */
 /* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */
 /* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
 /* links: worker/netlink.c */
@@ -52,6 +53,7 @@ static int ups, downs, cleans;
 static char *no_list[] = {NULL};
 static struct settings settings;
 static struct profile profile;
+static const struct profile_set *profiles; /* what the driver is told of them: nothing, most of the time */
 
 /* ---- events ---- */
 
@@ -109,7 +111,7 @@ static void wait_until(const int *counter, int value)
 static int open_driver(char err[400])
 {
     struct driver_config config = {
-        .loop = loop, .settings = &settings, .worker_id = worker_id, .berths = BERTHS};
+        .loop = loop, .settings = &settings, .worker_id = worker_id, .berths = BERTHS, .profiles = profiles};
     struct driver_events events = {.on_up = on_up, .on_down = on_down, .on_clean = on_clean};
 
     ups = downs = cleans = 0;
@@ -211,8 +213,9 @@ static int names_with(const char *folder, const char *part)
 
 static void assert_nothing_left(void)
 {
-    static const char *const groups[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids",
-                                         "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpuacct"};
+    static const char *const groups[] = {"/sys/fs/cgroup",         "/sys/fs/cgroup/memory",
+                                         "/sys/fs/cgroup/pids",    "/sys/fs/cgroup/cpu",
+                                         "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/blkio"};
     char nft[64];
     char *argv[] = {nft, (char *)"list", (char *)"tables", NULL};
     struct buf out = {0};
@@ -477,6 +480,66 @@ static void test_egress(void **state)
     close_driver();
 }
 
+/* ---- disks ---- */
+
+/* What the berth's cgroup says of disks' rates, whichever version; 0: it has no such file. */
+static int read_disk_rates(int berth, char *out, size_t outlen)
+{
+    static const char *const files[][2] = {{"/sys/fs/cgroup/blkio", "blkio.throttle.read_bps_device"},
+                                           {"/sys/fs/cgroup", "io.max"},
+                                           {"/sys/fs/cgroup/unified", "io.max"}};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[300];
+        FILE *f;
+
+        snprintf(path, sizeof(path), "%s/berth-%s/%d/%s", files[i][0], worker_id, berth, files[i][1]);
+        f = fopen(path, "re");
+        if (!f)
+            continue;
+        out[fread(out, 1, outlen - 1, f)] = '\0';
+        fclose(f);
+        return 1;
+    }
+    return 0;
+}
+
+/* A berth has the rates of its profile, and the next one in the same berth not. */
+static void test_disk_rates(void **state)
+{
+    struct profile pair[2] = {profile, profile};
+    struct profile_set set = {pair, 2};
+    char text[1024];
+
+    (void)state;
+    pair[0].disk = (struct disk_rates){.mib_s = 1000, .iops = 1000000};
+    profiles = &set;
+    open_or_skip();
+    if (strstr(isolation, "no-disk-limit")) {
+        print_message("not tried: %s\n", isolation);
+    } else {
+        ops->start(driver, 0, &pair[0]);
+        wait_until(&ups, 1);
+        assert_true(read_disk_rates(0, text, sizeof(text)));
+        if (!strstr(text, "1048576000"))
+            fail_msg("the cgroup says: %s", text);
+        stop_and_wait(0);
+        ops->start(driver, 0, &pair[1]);
+        wait_until(&ups, 2);
+        if (read_disk_rates(0, text, sizeof(text)))
+            assert_null(strstr(text, "1048576000"));
+        stop_and_wait(0);
+    }
+    close_driver();
+    /* No profile of the driver asks for it: nothing is missing, and the controller is not touched. */
+    pair[0].disk = (struct disk_rates){0, 0};
+    open_or_skip();
+    assert_null(strstr(isolation, "no-disk-limit"));
+    assert_int_equal(names_with("/sys/fs/cgroup/blkio", worker_id), 0);
+    close_driver();
+    profiles = NULL;
+}
+
 static void test_one_worker_of_a_name(void **state)
 {
     char err[400];
@@ -605,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_one_worker_of_a_name), cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_stop_any_time),        cmocka_unit_test(test_failures),
         cmocka_unit_test(test_limits_hold),          cmocka_unit_test(test_egress),
+        cmocka_unit_test(test_disk_rates),
     };
 
     log_init("test", "error", "text");

@@ -77,7 +77,7 @@ static void test_file(void **state)
                           "\"warm\":1,\"memoryMb\":4096,"
                           "\"cpus\":0.5,\"pids\":99,\"shmMb\":7,\"tmpMb\":9,\"browser\":\"/"
                           "b\",\"args\":[\"--x=1\",\"--y\"],"
-                          "\"downloadMbps\":20,\"uploadMbps\":0.5,"
+                          "\"downloadMbps\":20,\"uploadMbps\":0.5,\"diskMiBps\":0.1,\"diskIops\":10000000,"
                           "\"egressAllow\":[\"10.2.0.0/16\"],\"simStartMs\":1,\"simFailPercent\":2}]}",
                           &set, err),
                      0);
@@ -90,6 +90,9 @@ static void test_file(void **state)
     assert_int_equal(p->pids, 99);
     assert_true(p->download_mbps == 20 && p->upload_mbps == 0.5);
     assert_true(profile_find(&set, "default")->download_mbps == 0);
+    assert_true(p->disk.mib_s == 0.1 && p->disk.iops == 10000000);
+    assert_true(profile_find(&set, "default")->disk.mib_s == 0);
+    assert_int_equal(profile_find(&set, "default")->disk.iops, 0);
     assert_int_equal(p->shm_mb, 7);
     assert_int_equal(p->tmp_mb, 9);
     assert_string_equal(p->browser, "/b");
@@ -121,6 +124,12 @@ static void test_wrong(void **state)
         {"{\"profiles\":[{\"name\":\"a\",\"downloadMbps\":\"fast\"}]}", "downloadMbps"},
         {"{\"profiles\":[{\"name\":\"a\",\"uploadMbps\":10001}]}", "uploadMbps has to be a number from 0.1"},
         {"{\"profiles\":[{\"name\":\"a\",\"uploadMbps\":-1}]}", "uploadMbps"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskMiBps\":0.05}]}", "diskMiBps has to be a number from 0.1"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskMiBps\":100001}]}", "diskMiBps has to be a number from 0.1"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskMiBps\":\"fast\"}]}", "diskMiBps"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskIops\":0}]}", "diskIops has to be a whole number from 1"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskIops\":1.5}]}", "diskIops has to be a whole number"},
+        {"{\"profiles\":[{\"name\":\"a\",\"diskIops\":10000001}]}", "to 10000000"},
         {"{\"profiles\":[{\"name\":\"a\",\"driver\":\"vax\"}]}", "driver"},
         {"{\"profiles\":[{\"name\":\"a\",\"browser\":\"chromium\"}]}", "absolute"},
         {"{\"profiles\":[{\"name\":\"a\",\"args\":\"--x\"}]}", "args"},

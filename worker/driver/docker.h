@@ -65,6 +65,7 @@ struct driver {
     int lock; /* this worker id, on this host */
     int lost; /* the owner was told that no berth can start any more */
     struct docker_abilities can;
+    struct disk_devices disks;     /* whose rates profiles limit; none where no profile does */
     struct docker_engine *engine;  /* on the loop */
     struct docker_engine *waiting; /* on a loop of its own, for opening and closing */
     struct ev_loop *waiting_loop;

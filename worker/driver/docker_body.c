@@ -153,6 +153,34 @@ static void add_limits(cJSON *host, const struct docker_container *c, const stru
     add_number(host, "OomScoreAdj", OOM_SCORE);
 }
 
+static void add_rate(cJSON *host, const char *name, const struct disk_devices *disks, double rate)
+{
+    cJSON *list = cJSON_AddArrayToObject(host, name), *item;
+
+    for (int i = 0; i < disks->count; i++) {
+        item = cJSON_CreateObject();
+        add_string(item, "Path", disks->items[i].node);
+        add_number(item, "Rate", rate);
+        cJSON_AddItemToArray(list, item);
+    }
+}
+
+static void add_disk_rates(cJSON *host, const struct docker_container *c, const struct disk_rates *rates)
+{
+    double bytes = (double)(long long)(rates->mib_s * MB);
+
+    if (!c->can->disk_rates || !c->disks->count)
+        return;
+    if (rates->mib_s > 0) {
+        add_rate(host, "BlkioDeviceReadBps", c->disks, bytes);
+        add_rate(host, "BlkioDeviceWriteBps", c->disks, bytes);
+    }
+    if (rates->iops > 0) {
+        add_rate(host, "BlkioDeviceReadIOps", c->disks, (double)rates->iops);
+        add_rate(host, "BlkioDeviceWriteIOps", c->disks, (double)rates->iops);
+    }
+}
+
 char *docker_body_browser(const struct docker_container *c, const struct profile *p, const char *holder_id,
                           char *const *argv, const char *seccomp)
 {
@@ -176,6 +204,7 @@ char *docker_body_browser(const struct docker_container *c, const struct profile
     if (c->can->seccomp)
         cJSON_AddItemToArray(list, cJSON_CreateString(filter));
     add_limits(host, c, p);
+    add_disk_rates(host, c, &p->disk);
     text = json_print(body);
     cJSON_Delete(body);
     free(network);
@@ -197,9 +226,16 @@ static int number(const cJSON *object, const char *name)
     return cJSON_IsNumber(v) ? v->valueint : 0;
 }
 
+/* An engine says that it cannot limit the rates of disks in warnings alone. */
+static int is_about_disk_rates(const char *warning)
+{
+    return strstr(warning, "blkio throttle.") || strstr(warning, "io.max");
+}
+
 void docker_body_read_info(const cJSON *info, struct docker_abilities *out)
 {
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(info, "SecurityOptions"), *item;
+    const cJSON *warnings = cJSON_GetObjectItemCaseSensitive(info, "Warnings");
 
     *out = (struct docker_abilities){
         .memory = is_true(info, "MemoryLimit"),
@@ -207,7 +243,13 @@ void docker_body_read_info(const cJSON *info, struct docker_abilities *out)
         .pids = is_true(info, "PidsLimit"),
         .cpu_quota = is_true(info, "CpuCfsQuota"),
         .cpu_shares = is_true(info, "CPUShares"),
+        .disk_rates = 1,
     };
+    cJSON_ArrayForEach(item, warnings)
+    {
+        if (cJSON_IsString(item) && is_about_disk_rates(item->valuestring))
+            out->disk_rates = 0;
+    }
     cJSON_ArrayForEach(item, options)
     {
         if (!cJSON_IsString(item))

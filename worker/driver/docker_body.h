@@ -13,6 +13,7 @@
 /* What this engine can limit. */
 struct docker_abilities {
     int memory, swap, pids, cpu_quota, cpu_shares, seccomp;
+    int disk_rates;
     int rootless;
 };
 void docker_body_read_info(const cJSON *info, struct docker_abilities *out);
@@ -22,6 +23,7 @@ struct docker_container {
     int berth;
     long uid; /* user and group */
     const struct docker_abilities *can;
+    const struct disk_devices *disks; /* whose rates profiles may limit */
 };
 
 /* The network's holder: a process that does nothing, in the namespace that the berth's browsers will have, as

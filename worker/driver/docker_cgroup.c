@@ -49,7 +49,7 @@ static void parse_line(struct docker_cgroup *g, char *line, const struct cgroup_
         unsigned here = p->v2 && !*list ? (1U << CGROUP_CONTROLLERS) - 1
                                         : (!p->v2 && *list ? p->controllers & controllers : 0);
 
-        for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+        for (int c = 0; c < CGROUP_IO; c++) { /* the disks' rates are the engine's to set */
             if (!(here & (1U << c)) || (g->dirs[c][0] && p->v2)) /* version 1 where it has the controller */
                 continue;
             g->v2[c] = p->v2;

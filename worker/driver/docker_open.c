@@ -11,6 +11,7 @@
 #include "../../shared/mem.h"
 #include "../host_lock.h"
 #include "../isolation.h"
+#include "berth_cgroup.h"
 #include "docker.h"
 #include "process_probe.h"
 
@@ -25,7 +26,27 @@ static void reduced(char *isolation, unsigned len, const char *word)
     isolation_reduced(isolation, len, word, "this Docker Engine cannot do it on this machine");
 }
 
-static int check_engine(struct driver *d, char *isolation, unsigned len, char *err, unsigned errlen)
+/* The disk under what containers read and write, if a profile limits its rates. */
+static void check_disks(struct driver *d, const struct driver_config *c, const cJSON *info, char *isolation,
+                        unsigned len)
+{
+    const cJSON *root = cJSON_GetObjectItemCaseSensitive(info, "DockerRootDir");
+
+    if (!berth_disks_wanted(c, "docker"))
+        return;
+    if (cJSON_IsString(root))
+        disk_devices_add(&d->disks, root->valuestring);
+    if (!d->can.disk_rates)
+        reduced(isolation, len, "no-disk-limit");
+    else if (!d->disks.count)
+        isolation_reduced(isolation, len, "no-disk-limit", "no disk under the engine's folder");
+    else
+        log_info("disk_limited", "device=%u:%u node=%s", d->disks.items[0].major, d->disks.items[0].minor,
+                 d->disks.items[0].node);
+}
+
+static int check_engine(struct driver *d, const struct driver_config *c, char *isolation, unsigned len,
+                        char *err, unsigned errlen)
 {
     char why[DOCKER_WHY_MAX];
     cJSON *info = NULL;
@@ -41,6 +62,7 @@ static int check_engine(struct driver *d, char *isolation, unsigned len, char *e
         return -1;
     }
     docker_body_read_info(info, &d->can);
+    check_disks(d, c, info, isolation, len);
     cJSON_Delete(info);
     if (d->can.rootless) {
         snprintf(err, errlen, "the Docker Engine at %s is a rootless one: its networks are out of reach",
@@ -287,7 +309,7 @@ struct driver *docker_open(const struct driver_config *config, const struct driv
     d = driver_new(config, events);
     *isolation = '\0';
     d->lock = host_lock_take_worker(config->worker_id, err, errlen);
-    if (d->lock < 0 || check_engine(d, isolation, isolation_len, err, errlen) != 0 ||
+    if (d->lock < 0 || check_engine(d, config, isolation, isolation_len, err, errlen) != 0 ||
         check_image(d, err, errlen) != 0 || remove_all(d, &removed, err, errlen) != 0)
         goto fail;
     if (removed)

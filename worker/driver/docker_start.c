@@ -258,7 +258,8 @@ struct docker_container docker_container_of(const struct docker_berth *b)
 {
     const struct driver *d = b->driver;
 
-    return (struct docker_container){d->image, d->worker_id, b->index, d->uid_base + b->index, &d->can};
+    return (struct docker_container){d->image, d->worker_id, b->index, d->uid_base + b->index,
+                                     &d->can,  &d->disks};
 }
 
 static void create(struct docker_berth *b)

@@ -29,6 +29,8 @@ int microvm_cgroup(struct driver *d, int index, const struct profile *p, const s
 
     if (!d->cgroups)
         return 0;
+    if (p)
+        limits.disk = p->disk;
     if (cgroup_create(d->cgroups, index, &limits, why, len) != 0)
         return -1;
     count = cgroup_open(d->cgroups, index, fds);

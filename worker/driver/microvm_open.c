@@ -84,7 +84,7 @@ static int open_parts(struct driver *d, const struct driver_config *c, char *iso
     if (d->lock < 0)
         return -1;
     d->cgroups =
-        berth_cgroup_open(c->worker_id, isolation, len); /* ends what an earlier worker left running */
+        berth_cgroup_open(c, d->ops->name, isolation, len); /* ends what an earlier worker left running */
     d->host = d->ops->open(&host, err, errlen);
     if (!d->host)
         return -1;

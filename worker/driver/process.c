@@ -151,7 +151,8 @@ static void on_child_exit(void *arg, int status)
 static int make_cgroup(struct process_berth *b, int fds[CGROUP_PLACES_MAX], char *why, size_t len)
 {
     const struct profile *p = b->profile;
-    struct cgroup_limits limits = {.memory_mb = p->memory_mb, .pids = p->pids, .cpus = p->cpus};
+    struct cgroup_limits limits = {
+        .memory_mb = p->memory_mb, .pids = p->pids, .cpus = p->cpus, .disk = p->disk};
     int count;
 
     if (!b->driver->cgroups)

@@ -99,7 +99,7 @@ struct driver *process_open(const struct driver_config *config, const struct dri
     d->lock = host_lock_take_worker(config->worker_id, err, errlen);
     if (d->lock < 0 || open_jail(d, isolation, isolation_len, err, errlen) != 0)
         goto fail;
-    d->cgroups = berth_cgroup_open(config->worker_id, isolation, isolation_len);
+    d->cgroups = berth_cgroup_open(config, "process", isolation, isolation_len);
     if (open_network(d, config, isolation, isolation_len, err, errlen) != 0)
         goto fail;
     if (!*isolation)
