@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "shared/buf.h"
+#include "shared/settings.h"
 #include "worker/host_lock.h"
 #include "worker/image.h"
 #include "worker/vmm_firecracker.h"
@@ -67,6 +68,25 @@ static void test_gate(void **state)
     assert_non_null(strstr(fc_versions_refuse(&next, &good), "different"));
     assert_int_equal(fc_can_pause(&before), 0);
     assert_int_equal(fc_can_pause(&after), 1);
+}
+
+/* Firecracker cannot restore huge pages from a file. */
+static void test_huge_pages_need_uffd(void **state)
+{
+    struct settings s = {.vm_accel = "auto",
+                         .vm_memory = "file",
+                         .vm_huge_pages = "on",
+                         .firecracker = "/nowhere/firecracker"};
+    struct vmm_host_config config = {NULL, &s, "w"};
+    char why[300] = "";
+
+    (void)state;
+    assert_null(fc_open(&config, why, sizeof(why)));
+    assert_non_null(strstr(why, "BERTH_VM_HUGE_PAGES"));
+    assert_non_null(strstr(why, "BERTH_VM_MEMORY has to be uffd"));
+    s.vm_memory = "uffd";
+    assert_null(fc_open(&config, why, sizeof(why)));
+    assert_non_null(strstr(why, "cannot be run"));
 }
 
 /* ---- requests ---- */
@@ -264,6 +284,11 @@ static void test_layout(void **state)
     assert_int_equal(fc_jail_make(&jail, &p->host, &clone), 0);
     assert_int_equal(jail.paged, 0);
     fc_jail_remove(&jail);
+    clone.machine.huge_pages = 1; /* which no file can be restored into */
+    assert_int_equal(fc_jail_make(&jail, &p->host, &clone), 0);
+    assert_int_equal(jail.paged, 1);
+    assert_int_equal(jail.bind_count, 2);
+    fc_jail_remove(&jail);
     assert_int_equal(access(folder, F_OK), 0);
 }
 
@@ -434,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_huge_pages_need_uffd),
         cmocka_unit_test(test_boot),
         cmocka_unit_test(test_other_steps),
         cmocka_unit_test(test_identity),
