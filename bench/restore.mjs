@@ -5,8 +5,8 @@
 //
 // As root, with the image (scripts/image). Each kind of start is a worker and profile of its own, all up together over one snapshot; a
 // round takes one session of each, in an order that changes, and waits until the machine rests in between. The steps are the
-// session's own launchTimings. Memory is what a process alone has (smaps_rollup, Private_*), of a clone that nobody has used and
-// of the template when it had booted.
+// session's own launchTimings. Memory of a clone that nobody has used is what it does not share with the snapshot (smaps_rollup,
+// Anonymous); that of the template when it had booted is all of it (Rss).
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,24 +40,24 @@ const KINDS = [
   { name: 'fresh', what: 'process waiting, new renderer', env: { ...VM, BERTH_VM_RENDERER: 'fresh' } },
   { name: 'paused', what: 'paused clone', warm: 1, env: { ...VM, BERTH_VM_WARM: 'paused' } },
   { name: 'running', what: 'running clone', warm: 1, env: VM },
+  { name: 'renewed', what: 'running clone, new renderer', warm: 1, env: { ...VM, BERTH_VM_RENDERER: 'fresh' } },
   { name: 'jail', what: 'process jail', warm: 1, env: { BERTH_DRIVER: 'process' } },
 ];
-const STEPS = ['networkSetupMs', 'snapshotMs', 'processSpawnMs', 'configureMs', 'controlMs', 'cdpReadyMs', 'totalMs'];
+const STEPS = ['processSpawnMs', 'configureMs', 'controlMs', 'guestEntropyMs', 'guestClockMs', 'guestIdentityMs', 'guestNetworkMs', 'guestRendererMs', 'guestCdpMs', 'totalMs'];
 
-/** What process pid alone has in memory, in MB; 0 when it is gone. */
-function ownMb(pid) {
+/** MB of a process's memory, by a line of its smaps_rollup; 0 when it is gone. */
+function memoryMb(pid, line) {
   try {
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-    return [...text.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].reduce((sum, [, kb]) => sum + Number(kb), 0) / 1024;
+    return Number(new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) / 1024;
   } catch {
     return 0;
   }
 }
 
-/** MB of the biggest machine below a worker. */
-function machineMb(worker) {
+/** The same of the biggest machine below a worker. */
+function machineMb(worker, line) {
   const command = (pid) => (existsSync(`/proc/${pid}/comm`) ? readFileSync(`/proc/${pid}/comm`, 'utf8') : '');
-  return Math.max(0, ...below(worker.pid).filter((pid) => command(pid).startsWith('qemu')).map(ownMb));
+  return Math.max(0, ...below(worker.pid).filter((pid) => command(pid).startsWith('qemu')).map((pid) => memoryMb(pid, line)));
 }
 
 if (process.getuid() !== 0 || !existsSync(join(BUILD, 'image/image.json'))) {
@@ -81,7 +81,7 @@ async function startKind(kind) {
   const before = await registered();
   kind.worker = await plane.startWorkers({
     workers: 0,
-    berths: 2,
+    berths: 1,
     warm: 0,
     settings: {
       BERTH_SIM_WORKERS: 1,
@@ -101,9 +101,9 @@ async function startKind(kind) {
 async function session(kind) {
   if (kind.warm) await waitFor(async () => (await plane.redis.zcard(plane.key(`warm:${kind.name}`))) > 0, { what: `a warm ${kind.name}`, timeout: SLOW, every: 50 });
   await rest.pause();
-  if (kind.warm && kind.name !== 'jail') kind.memory = [...(kind.memory ?? []), machineMb(kind.worker)];
+  if (kind.warm && kind.name !== 'jail') kind.memory = [...(kind.memory ?? []), machineMb(kind.worker, 'Anonymous')];
   const from = performance.now();
-  const answer = await api('POST', '/v1/sessions', { profile: kind.name });
+  const answer = await api('POST', '/v1/sessions', { runtimeProfile: kind.name });
   const created = await answer.json();
   const create = performance.now() - from;
   if (answer.status !== 201) throw new Error(`create of ${kind.name}: ${answer.status} ${JSON.stringify(created)}`);
@@ -123,7 +123,7 @@ async function buildSnapshot(kind) {
   let built = false;
   const looking = (async () => {
     while (!built) {
-      if (kind.worker) booted = Math.max(booted, machineMb(kind.worker));
+      if (kind.worker) booted = Math.max(booted, machineMb(kind.worker, 'Rss'));
       await after(500);
     }
   })();
