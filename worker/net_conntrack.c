@@ -2,7 +2,6 @@
 #include "net_conntrack.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/socket.h>
@@ -25,17 +24,9 @@ static void begin(struct netlink_message *m, unsigned verb, const uint32_t *mark
 static int forget(const uint32_t *mark)
 {
     struct netlink_message m = {.len = 0};
-    int fd, result, saved;
 
     begin(&m, IPCTNL_MSG_CT_DELETE, mark);
-    fd = netlink_open(NETLINK_NETFILTER);
-    if (fd < 0)
-        return -1;
-    result = netlink_do(fd, &m);
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return result;
+    return netlink_call(NETLINK_NETFILTER, &m);
 }
 
 int net_conntrack_forget_all(void)

@@ -1,12 +1,10 @@
 /* net_shape.c: see net_shape.h. A token bucket (tbf) as the interface's root queue. */
 #include "net_shape.h"
 
-#include <errno.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "netlink.h"
 
@@ -34,7 +32,6 @@ int net_shape_set(const char *ifname, double mbps)
     struct netlink_message m = {.len = 0};
     struct tcmsg t = {
         .tcm_family = AF_UNSPEC, .tcm_ifindex = (int)if_nametoindex(ifname), .tcm_parent = TC_H_ROOT};
-    int fd, result, saved;
 
     if (!t.tcm_ifindex)
         return -1;
@@ -45,12 +42,5 @@ int net_shape_set(const char *ifname, double mbps)
     } else {
         netlink_begin(&m, RTM_DELQDISC, 0, &t, sizeof(t));
     }
-    fd = netlink_open(NETLINK_ROUTE);
-    if (fd < 0)
-        return -1;
-    result = netlink_do(fd, &m);
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return result;
+    return netlink_call(NETLINK_ROUTE, &m);
 }

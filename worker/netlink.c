@@ -145,6 +145,19 @@ int netlink_do(int fd, struct netlink_message *m)
     return netlink_do_all(fd, m, 1) == 0 ? 0 : -1;
 }
 
+int netlink_call(int family, struct netlink_message *m)
+{
+    int fd = netlink_open(family), result, saved;
+
+    if (fd < 0)
+        return -1;
+    result = netlink_do(fd, m);
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
+}
+
 int netlink_dump(int fd, struct netlink_message *m, void (*fn)(void *arg, const struct nlmsghdr *entry),
                  void *arg)
 {

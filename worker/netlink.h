@@ -32,6 +32,8 @@ void netlink_nest_end(struct netlink_message *m, size_t nest);
 
 /* Sends and takes the kernel's answer. 0, or -1 with errno. */
 int netlink_do(int fd, struct netlink_message *m) MUST_USE;
+/* The same over a socket of its own, in the thread's network namespace. */
+int netlink_call(int family, struct netlink_message *m) MUST_USE;
 /* Sends what m holds and takes one answer for each of count requests that want one (NLM_F_ACK); those that
  * fail do not keep the others from being done. How many failed; -1 with errno if it could not be asked. */
 int netlink_do_all(int fd, struct netlink_message *m, int count);
