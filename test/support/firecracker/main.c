@@ -1,9 +1,9 @@
 /* main.c: a strict fake of Firecracker, for machines where the real one cannot run: its command line, its API
  * with every field, order, state and error's wording, its snapshot files, its vsock; and behind it a guest
- * that speaks our control protocol and shows a browser. What is where: http.c the API's HTTP, api.c the
- * requests, fields.c their bodies and reader.c how strictly these are read, machine.c devices and states,
- * snapshot.c and memory.c the two files, vsock.c, net.c and guest.c what the guest is seen by, browser.c its
- * browser.
+ * that speaks our control protocol and shows a browser. What is where: http.c the API's HTTP, api.c which
+ * requests there are and when, act.c what they do, fields.c their bodies, reader.c and scan.c how strictly
+ * these are read, machine.c devices and states, snapshot.c and memory.c the two files, vsock.c, net.c and
+ * guest.c what the guest is seen by, browser.c its browser.
  *
  * Not here: KVM and whatever needs it; hotplug, pmem, serial, CPU templates, balloon hinting, diff snapshots
  * and the metadata service's insides; --config-file. Facts are Firecracker's at 1.16 (rpc_interface.rs,
