@@ -1,5 +1,5 @@
-/* page_server.c: see page_server.h. The socket and the monitor's one message are the loop's business; with
- * what came in it the thread (page_server_io.h) serves faults.
+/* page_server.c: see page_server.h. The socket and the monitor's one message (page_server_hello.h) are the
+ * loop's business; with what came in it the thread (page_server_io.h) serves faults.
  *
  * Owns everything in struct page_server, what the thread uses too: it is joined before any of it goes. */
 #include "page_server.h"
@@ -18,15 +18,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../shared/json.h"
 #include "../shared/log.h"
 #include "../shared/mem.h"
+#include "page_server_hello.h"
 #include "page_server_io.h"
 
-#define MESSAGE_MAX 8192
-#define FDS_MAX     4 /* that a message is given room for: more than one is wrong */
 #define HUGE_BYTES  (2u << 20)
-#define EXACT_MAX   9007199254740992.0 /* whole numbers beyond are not exact in JSON */
 #define STACK_BYTES (1 << 20)
 
 struct page_server {
@@ -38,8 +35,7 @@ struct page_server {
     uint64_t file_size;
     ev_io acceptable, readable;
     ev_async ended; /* the thread's last act */
-    char message[MESSAGE_MAX];
-    size_t len;
+    struct page_hello hello;
     struct page_io io;
     pthread_t thread;
     int running;                   /* the thread was started, and not joined */
@@ -152,36 +148,6 @@ void page_server_free(struct page_server *s)
 
 /* ---- what the monitor says ---- */
 
-static int read_number(const cJSON *region, const char *name, uint64_t *out)
-{
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(region, name);
-
-    if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0 && v->valuedouble < EXACT_MAX))
-        return -1;
-    *out = (uint64_t)v->valuedouble;
-    return (double)*out < v->valuedouble ? -1 : 0;
-}
-
-/* NULL: s->io has the regions; else what is wrong. */
-static const char *read_regions(struct page_server *s, const cJSON *list)
-{
-    const cJSON *item;
-
-    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > PAGE_REGIONS_MAX)
-        return "the regions are no array of up to 16";
-    cJSON_ArrayForEach(item, list)
-    {
-        struct page_region *r = &s->io.regions[s->io.region_count];
-
-        if (!cJSON_IsObject(item) || read_number(item, "base_host_virt_addr", &r->base) ||
-            read_number(item, "size", &r->size) || read_number(item, "offset", &r->offset) ||
-            read_number(item, "page_size", &r->page))
-            return "a region lacks one of base_host_virt_addr, size, offset, page_size";
-        s->io.region_count++;
-    }
-    return page_io_check(&s->io, s->file_size);
-}
-
 static int has_huge_pages(const struct page_io *io)
 {
     for (int i = 0; i < io->region_count; i++)
@@ -190,32 +156,9 @@ static int has_huge_pages(const struct page_io *io)
     return 0;
 }
 
-static int is_userfaultfd(int fd)
+/* The regions and the userfaultfd have come. NULL: the thread serves; else what is wrong. */
+static const char *begin(struct page_server *s)
 {
-    char link[64], path[64];
-    ssize_t n;
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    n = readlink(path, link, sizeof(link) - 1);
-    if (n < 0)
-        return 0;
-    link[n] = '\0';
-    return !strcmp(link, "anon_inode:[userfaultfd]");
-}
-
-/* The message is whole. NULL: the thread serves; else what is wrong. */
-static const char *begin(struct page_server *s, const cJSON *list)
-{
-    const char *why = read_regions(s, list);
-
-    if (why)
-        return why;
-    if (s->io.uffd < 0)
-        return "no descriptor came with the regions";
-    if (!is_userfaultfd(s->io.uffd))
-        return "the descriptor is no userfaultfd";
-    if (fcntl(s->io.uffd, F_SETFL, O_NONBLOCK) != 0)
-        return strerror(errno);
     if (has_huge_pages(&s->io)) {
         void *zeros = mmap(NULL, HUGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -227,78 +170,23 @@ static const char *begin(struct page_server *s, const cJSON *list)
     return start_thread(s) ? strerror(errno) : NULL;
 }
 
-/* Whether the array has come: in one of flat objects the bracket that ends it is the only one. */
-static int is_whole(const struct page_server *s)
-{
-    size_t n = s->len;
-
-    while (n > 0 && strchr(" \t\r\n", s->message[n - 1]))
-        n--;
-    return n > 0 && s->message[n - 1] == ']';
-}
-
-/* Takes the descriptors of a message: the first one, of the first message, is kept. -1: there was another. */
-static int take_fds(struct page_server *s, struct msghdr *m)
-{
-    int count = 0, seen = s->io.uffd >= 0;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-        const unsigned char *at = CMSG_DATA(c);
-        size_t bytes = c->cmsg_len - CMSG_LEN(0);
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (; bytes >= sizeof(int); bytes -= sizeof(int), at += sizeof(int)) {
-            int fd;
-
-            memcpy(&fd, at, sizeof(fd));
-            if (seen || count++ > 0) {
-                close(fd);
-                count = FDS_MAX;
-            } else {
-                s->io.uffd = fd;
-            }
-        }
-    }
-    return count > 1 || m->msg_flags & MSG_CTRUNC ? -1 : 0;
-}
-
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 {
     struct page_server *s = w->data;
-    char control[CMSG_SPACE(FDS_MAX * sizeof(int))], err[128];
-    struct iovec part = {s->message + s->len, sizeof(s->message) - s->len};
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(w->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const char *why;
-    cJSON *list;
+    char wrong[128];
+    const char *why = wrong;
 
     (void)events;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    switch (page_hello_read(&s->hello, &s->io, s->file_size, wrong, sizeof(wrong))) {
+    case PAGE_HELLO_MORE:
         return;
-    if (n > 0 && take_fds(s, &m)) {
-        fail(s, "more than one descriptor came");
-        return;
-    }
-    if (n <= 0) { /* before it has said anything: it will hang if it lives */
-        fail(s, "the monitor hung up before it had sent its regions");
-        return;
-    }
-    s->len += (size_t)n;
-    if (!is_whole(s)) {
-        if (s->message[0] != '[' || s->len == sizeof(s->message))
-            fail(s, "what the monitor sent is no array of regions");
-        return;
-    }
-    list = json_parse(s->message, s->len, err, sizeof(err));
-    if (!list) {
-        fail(s, err);
-        return;
+    case PAGE_HELLO_WHOLE:
+        why = begin(s);
+        break;
+    case PAGE_HELLO_WRONG:
+        break;
     }
     ev_io_stop(loop, &s->readable);
-    why = begin(s, list);
-    cJSON_Delete(list);
     if (why)
         fail(s, why);
 }

@@ -1,4 +1,4 @@
-/* links: worker/page_server.c worker/page_server_io.c */
+/* links: worker/page_server.c worker/page_server_hello.c worker/page_server_io.c */
 /* Unit tests of the page server. The monitor is a child process with a real userfaultfd: it registers memory
  * of its own, sends what a monitor sends (or nonsense), and looks at what it finds in its pages. */
 #include <dirent.h>

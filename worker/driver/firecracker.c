@@ -7,17 +7,4 @@ static struct driver *firecracker_open(const struct driver_config *config, const
     return microvm_open(&vmm_firecracker, config, events, isolation, isolation_len, err, errlen);
 }
 
-const struct driver_ops driver_firecracker = {
-    .name = "firecracker",
-    .open = firecracker_open,
-    .prepare = microvm_prepare,
-    .start = microvm_start,
-    .stop = microvm_stop,
-    .connect = microvm_connect,
-    .set_active = microvm_set_active,
-    .park = microvm_park,
-    .usage = microvm_usage,
-    .close = microvm_close,
-    .warmed = 1,
-    .start_limit_s = MICROVM_START_LIMIT_S,
-};
+const struct driver_ops driver_firecracker = MICROVM_DRIVER("firecracker", firecracker_open);

@@ -1,12 +1,17 @@
 /* microvm.h: the microVM drivers' own state: one guest per berth, restored from a snapshot that the driver
  * builds itself. The machine monitor is behind worker/vmm.h; this is the same for all of them.
  *
- *   microvm.c           berths: start, restore              microvm_end.c       berths: stop, clean
- *   microvm_machine.c   their processes                     microvm_ready.c     those that wait ahead of
- * demand microvm_cdp.c       the way to the browser              microvm_park.c      pause and resume
- *   microvm_snapshot.c  snapshots in use: found, loaded     microvm_build.c     a template, settled, saved
- *   microvm_accel.c     which accelerator                   microvm_prepare.c   snapshots before the first
- * start microvm_open.c      opening and closing */
+ *   microvm.c           berths: start, restore
+ *   microvm_end.c       berths: stop, clean
+ *   microvm_machine.c   their processes
+ *   microvm_ready.c     those that wait ahead of demand
+ *   microvm_cdp.c       the way to the browser
+ *   microvm_park.c      pause and resume
+ *   microvm_snapshot.c  snapshots in use: found, loaded
+ *   microvm_build.c     a template, settled, saved
+ *   microvm_prepare.c   snapshots before the first start
+ *   microvm_accel.c     which accelerator
+ *   microvm_open.c      opening and closing */
 #ifndef BERTH_MICROVM_H
 #define BERTH_MICROVM_H
 #include <ev.h>
@@ -239,5 +244,14 @@ struct driver *microvm_open(const struct vmm_ops *ops, const struct driver_confi
                             const struct driver_events *events, char *isolation, unsigned isolation_len,
                             char *err, unsigned errlen);
 void microvm_close(struct driver *d);
+
+/* A microVM driver's table: all but its name and the monitor it opens with is the same. */
+#define MICROVM_DRIVER(driver_name, driver_open)                                                             \
+    {                                                                                                        \
+        .name = driver_name, .open = driver_open, .prepare = microvm_prepare, .start = microvm_start,        \
+        .stop = microvm_stop, .connect = microvm_connect, .set_active = microvm_set_active,                  \
+        .park = microvm_park, .usage = microvm_usage, .close = microvm_close, .warmed = 1,                   \
+        .start_limit_s = MICROVM_START_LIMIT_S,                                                              \
+    }
 
 #endif
