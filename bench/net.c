@@ -36,8 +36,12 @@
 
 static int rounds = 200, berths = 16, connections = 32;
 static char worker_id[32], isolation[200], *nowhere[] = {NULL}, *host[] = {(char *)"host", NULL};
-static struct settings settings = {
-    .net_cidr = (char *)"10.211.0.0/16", .egress_allow = (char *)"host", .net_connections = 4096};
+static struct settings settings = {.net_cidr = (char *)"10.211.0.0/16",
+                                   .egress_allow = (char *)"host",
+                                   .net_connections = 4096,
+                                   .dns_queries = 128,
+                                   .dns_connections = 8,
+                                   .dns_timeout = 2000};
 
 static void report(const char *step, const struct histogram *h)
 {

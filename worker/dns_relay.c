@@ -4,6 +4,7 @@
  * its answer has to repeat the question: nobody off the path can slip an answer in. Nothing is cached. */
 #include "dns_relay.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 #include "dns_message.h"
 #include "dns_tcp.h"
 
-#define ANSWER_S     2.0 /* before the next resolver is asked */
 #define TRIES        3
 #define LOCAL_ZONE   "berth.internal"
 #define LOCAL_HOST   "host.berth.internal"
@@ -40,9 +40,10 @@ struct dns_relay {
     struct in_addr host;
     int host_allowed;
     ev_io udp, tcp;
-    struct pending *pending[DNS_RELAY_UDP_MAX];
+    struct dns_limits limits;
+    struct pending **pending; /* limits.queries at most */
     int pending_count;
-    struct dns_tcp *clients[DNS_RELAY_TCP_MAX];
+    struct dns_tcp **clients; /* limits.connections at most */
     int client_count;
 };
 
@@ -90,7 +91,7 @@ static void pending_free(struct pending *p)
             break;
         }
     }
-    if (r->pending_count == DNS_RELAY_UDP_MAX - 1)
+    if (r->pending_count == r->limits.queries - 1)
         ev_io_start(r->loop, &r->udp);
     free(p->message);
     free(p);
@@ -179,10 +180,10 @@ static void handle_query(struct dns_relay *r, const uint8_t *message, size_t len
     dns_set_id(p->message, p->id);
     ev_io_init(&p->io, on_answer, -1, EV_READ);
     ev_init(&p->timer, on_answer_timeout);
-    p->timer.repeat = ANSWER_S;
+    p->timer.repeat = dns_upstream_timeout_s(r->upstreams);
     p->io.data = p->timer.data = p;
     r->pending[r->pending_count++] = p;
-    if (r->pending_count == DNS_RELAY_UDP_MAX)
+    if (r->pending_count == r->limits.queries)
         ev_io_stop(r->loop, &r->udp); /* the kernel's buffer drops what is too much */
     pending_ask(p);
 }
@@ -194,7 +195,7 @@ static void on_query(struct ev_loop *loop, ev_io *w, int revents)
 
     (void)loop;
     (void)revents;
-    for (int i = 0; i < READS_A_TURN && r->pending_count < DNS_RELAY_UDP_MAX; i++) {
+    for (int i = 0; i < READS_A_TURN && r->pending_count < r->limits.queries; i++) {
         struct sockaddr_in from = {0};
         socklen_t from_len = sizeof(from);
         ssize_t n = recvfrom(w->fd, message, sizeof(message), MSG_TRUNC, (struct sockaddr *)&from, &from_len);
@@ -231,17 +232,21 @@ static void on_tcp_connect(struct ev_loop *loop, ev_io *w, int revents)
     if (fd < 0)
         return;
     r->clients[r->client_count++] = dns_tcp_new(loop, r->upstreams, fd, answer_here, on_tcp_end, r);
-    if (r->client_count == DNS_RELAY_TCP_MAX)
+    if (r->client_count == r->limits.connections)
         ev_io_stop(loop, w);
 }
 
 /* ---- the relay ---- */
 
-struct dns_relay *dns_relay_new(struct ev_loop *loop, struct dns_upstreams *upstreams, int udp_fd, int tcp_fd,
-                                struct in_addr host)
+struct dns_relay *dns_relay_new(struct ev_loop *loop, struct dns_upstreams *upstreams,
+                                const struct dns_limits *limits, int udp_fd, int tcp_fd, struct in_addr host)
 {
     struct dns_relay *r = mem_alloc(sizeof(*r));
 
+    assert(limits->queries > 0 && limits->connections > 0);
+    r->limits = *limits;
+    r->pending = mem_alloc((size_t)limits->queries * sizeof(struct pending *));
+    r->clients = mem_alloc((size_t)limits->connections * sizeof(struct dns_tcp *));
     r->loop = loop;
     r->upstreams = upstreams;
     r->host = host;
@@ -281,5 +286,7 @@ void dns_relay_free(struct dns_relay *r)
     ev_io_stop(r->loop, &r->tcp);
     close(r->udp.fd);
     close(r->tcp.fd);
+    free(r->pending);
+    free(r->clients);
     free(r);
 }

@@ -11,15 +11,19 @@
 
 #include "dns_upstream.h"
 
-#define DNS_RELAY_UDP_MAX 128 /* queries in flight; further ones are dropped, clients ask again */
-#define DNS_RELAY_TCP_MAX 8   /* connections; further ones wait in the kernel's queue */
+/* What a berth may have at once, both at least 1. */
+struct dns_limits {
+    long queries; /* over UDP, in flight; further ones wait in the kernel's buffer, which drops what is too
+                     much */
+    long connections; /* over TCP; further ones wait in the kernel's queue */
+};
 
 struct dns_relay;
 
 /* udp_fd: bound; tcp_fd: listening; both non-blocking and the relay's from now on. upstreams is borrowed.
  * host: what host.berth.internal means, once it is allowed. */
-struct dns_relay *dns_relay_new(struct ev_loop *loop, struct dns_upstreams *upstreams, int udp_fd, int tcp_fd,
-                                struct in_addr host);
+struct dns_relay *dns_relay_new(struct ev_loop *loop, struct dns_upstreams *upstreams,
+                                const struct dns_limits *limits, int udp_fd, int tcp_fd, struct in_addr host);
 void dns_relay_allow_host(struct dns_relay *r, int allowed);
 /* Forgets queries in flight and closes TCP connections: between two sessions. */
 void dns_relay_reset(struct dns_relay *r);

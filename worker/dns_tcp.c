@@ -11,7 +11,7 @@
 #include "../shared/random.h"
 
 #define IDLE_S   10.0 /* without a whole query, or with a client that does not read */
-#define ANSWER_S 5.0
+#define PATIENCE 2    /* times what a resolver may take over UDP: it has to be connected to first */
 #define TRIES    2
 
 struct dns_tcp {
@@ -99,7 +99,7 @@ static void ask(struct dns_tcp *t)
         if (fd >= 0 && (connect(fd, to, len) == 0 || errno == EINPROGRESS)) {
             ev_io_set(&t->upstream, fd, EV_WRITE);
             ev_io_start(t->loop, &t->upstream);
-            arm(t, ANSWER_S);
+            arm(t, PATIENCE * dns_upstream_timeout_s(t->upstreams));
             return;
         }
         if (fd >= 0)

@@ -18,6 +18,7 @@
 struct dns_upstreams {
     char *path;
     int port;
+    long timeout_ms;
     struct sockaddr_storage list[DNS_UPSTREAMS_MAX];
     int count;
     double looked; /* ms, when the file's time was last asked for */
@@ -98,12 +99,13 @@ static void look(struct dns_upstreams *u)
     }
 }
 
-struct dns_upstreams *dns_upstreams_new(const char *path, int port)
+struct dns_upstreams *dns_upstreams_new(const char *path, int port, long timeout_ms)
 {
     struct dns_upstreams *u = mem_alloc(sizeof(*u));
 
     u->path = mem_strdup(path ? path : "/etc/resolv.conf");
     u->port = port ? port : DNS_PORT;
+    u->timeout_ms = timeout_ms;
     look(u);
     return u;
 }
@@ -113,6 +115,11 @@ void dns_upstreams_free(struct dns_upstreams *u)
     if (u)
         free(u->path);
     free(u);
+}
+
+double dns_upstream_timeout_s(const struct dns_upstreams *u)
+{
+    return (double)u->timeout_ms / 1000.0;
 }
 
 const struct sockaddr *dns_upstream(struct dns_upstreams *u, unsigned i, socklen_t *len)

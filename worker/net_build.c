@@ -169,7 +169,7 @@ static int set_up(struct net_pool *p, int berth, char *err, size_t errlen)
     }
     if (result != 0)
         goto fail;
-    n->dns = dns_relay_new(p->loop, p->upstreams, fds[0], fds[1], b->host);
+    n->dns = dns_relay_new(p->loop, p->upstreams, &p->dns_limits, fds[0], fds[1], b->host);
     dns_relay_allow_host(n->dns, p->table.policies[b->policy].host);
     return 0;
 fail:
@@ -237,6 +237,7 @@ int net_build(struct net_pool *p, const struct settings *settings, const int *ho
     int result = -1;
 
     p->table.connections = (int)settings->net_connections;
+    p->dns_limits = (struct dns_limits){settings->dns_queries, settings->dns_connections};
     if (choose_names(p, settings, err, errlen) != 0)
         return -1;
     net_clean_dead_workers(p->nft, p->worker_id);

@@ -96,7 +96,7 @@ struct net_pool *net_pool_new(const struct net_pool_config *c, char *err, size_t
     p->berths = mem_alloc((size_t)c->berths * sizeof(*p->berths));
     for (int i = 0; i < c->berths; i++)
         p->berths[i] = (struct berth_net){.pool = p, .index = i, .space = -1};
-    p->upstreams = dns_upstreams_new(NULL, 0);
+    p->upstreams = dns_upstreams_new(NULL, 0, c->settings->dns_timeout);
     if (find_programs(p, err, errlen) != 0)
         goto cleanup;
     lock = host_lock_take(NET_CLEAN_LOCK, LOCK_WAIT_MS);

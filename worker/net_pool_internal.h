@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "../shared/settings.h"
+#include "dns_relay.h"
 #include "egress.h"
 #include "net_pool.h"
 
@@ -33,6 +34,7 @@ struct net_pool {
     const struct net_tap_config *tap;
     char nft[64]; /* the program */
     struct dns_upstreams *upstreams;
+    struct dns_limits dns_limits;
     struct egress_table table;
     unsigned char policy_made[EGRESS_POLICIES_MAX]; /* its chains are in the table */
     struct berth_net *berths;

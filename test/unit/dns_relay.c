@@ -13,10 +13,15 @@
 
 #include <cmocka.h>
 
+#include "shared/clock.h"
 #include "worker/dns_message.h"
 #include "worker/dns_relay.h"
 
-#define TURN_S 90.0 /* a test that waits longer has failed */
+#define TURN_S      90.0 /* a test that waits longer has failed */
+#define QUERIES     5
+#define CONNECTIONS 3
+#define LONG_MS     600000 /* the resolver's time: never over in a test */
+#define SHORT_MS    20
 
 static struct ev_loop *loop;
 static struct dns_relay *relay;
@@ -54,12 +59,12 @@ static void pair(int *udp, int *tcp, struct sockaddr_in *at)
     } while (*tcp < 0);
 }
 
-static int set_up(void **state)
+static int set_up_with(long timeout_ms)
 {
+    static const struct dns_limits limits = {QUERIES, CONNECTIONS};
     struct sockaddr_in upstream;
     int udp, tcp, fd;
 
-    (void)state;
     loop = EV_DEFAULT;
     strcpy(conf, "/tmp/berth-resolv-XXXXXX");
     fd = mkstemp(conf);
@@ -67,11 +72,23 @@ static int set_up(void **state)
     close(fd);
     pair(&up_udp, &up_tcp, &upstream);
     pair(&udp, &tcp, &relay_address);
-    upstreams = dns_upstreams_new(conf, ntohs(upstream.sin_port));
-    relay = dns_relay_new(loop, upstreams, udp, tcp, (struct in_addr){htonl(0x0AD50001)});
+    upstreams = dns_upstreams_new(conf, ntohs(upstream.sin_port), timeout_ms);
+    relay = dns_relay_new(loop, upstreams, &limits, udp, tcp, (struct in_addr){htonl(0x0AD50001)});
     client = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)&relay_address, sizeof(relay_address)), 0);
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_with(LONG_MS);
+}
+
+static int set_up_impatient(void **state)
+{
+    (void)state;
+    return set_up_with(SHORT_MS);
 }
 
 static int tear_down(void **state)
@@ -219,23 +236,61 @@ static void test_no_resolver(void **state)
     up_udp = dup(client);
 }
 
+/* Takes what has come to the resolver; how many queries. The last one's sender and text. */
+static int asked(struct sockaddr_in *from, uint8_t *q, size_t *len)
+{
+    socklen_t from_len = sizeof(*from);
+    int seen = 0;
+    ssize_t n;
+
+    for (int i = 0; i < 50; i++)
+        ev_run(loop, EVRUN_NOWAIT);
+    while ((n = recvfrom(up_udp, q, 512, 0, (struct sockaddr *)from, &from_len)) > 0) {
+        *len = (size_t)n;
+        seen++;
+    }
+    return seen;
+}
+
+/* So many are asked at a time, and with each answer one more. */
 static void test_flood_is_bounded(void **state)
 {
-    uint8_t q[512];
-    int seen = 0;
+    uint8_t q[512], a[4096];
+    struct sockaddr_in from;
+    struct dns_query parsed;
+    size_t len = 0;
 
     (void)state;
-    for (int i = 0; i < DNS_RELAY_UDP_MAX * 3; i++) {
+    for (int i = 0; i < QUERIES * 3; i++) {
         send(client, q, query(q, (uint16_t)i, "flood.example", 1), 0);
         ev_run(loop, EVRUN_NOWAIT);
     }
-    for (int i = 0; i < 50; i++)
-        ev_run(loop, EVRUN_NOWAIT);
-    while (recv(up_udp, q, sizeof(q), 0) > 0)
-        seen++;
-    assert_true(seen <= DNS_RELAY_UDP_MAX && seen > DNS_RELAY_UDP_MAX / 2);
+    assert_int_equal(asked(&from, q, &len), QUERIES);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(dns_parse_query(q, len, &parsed), 0);
+        len = dns_answer_code(a, q, &parsed, DNS_NOERROR);
+        assert_int_equal(sendto(up_udp, a, len, 0, (struct sockaddr *)&from, sizeof(from)), (ssize_t)len);
+        wait_for(client);
+        assert_true(recv(client, a, sizeof(a), 0) > 0);
+        assert_int_equal(asked(&from, q, &len), 1);
+    }
     dns_relay_reset(relay);
     ask(q, 1, "host.berth.internal", 1); /* nothing of the flood is left before it */
+}
+
+/* A resolver that says nothing is asked again when its time is over, and then given up. */
+static void test_silent_resolver(void **state)
+{
+    double began = clock_mono_ms();
+    struct sockaddr_in from;
+    uint8_t a[4096];
+    size_t len;
+
+    (void)state;
+    ask(a, 10, "example.org", 1);
+    assert_int_equal(a[3] & 15, DNS_SERVFAIL);
+    assert_int_equal(asked(&from, a, &len), 3);
+    assert_true(clock_mono_ms() - began < 100.0 * SHORT_MS); /* it takes 3 times its time */
 }
 
 static void test_hostile(void **state)
@@ -310,22 +365,71 @@ static void test_tcp(void **state)
     ev_run(loop, EVRUN_ONCE);
 }
 
+static void say(int fd, uint16_t id, const char *name)
+{
+    uint8_t q[512] = {0};
+    size_t len = query(q + 2, id, name, 1);
+
+    q[1] = (uint8_t)len;
+    assert_int_equal(send(fd, q, len + 2, 0), (ssize_t)len + 2);
+}
+
+/* One more than there may be waits for one of them to end. */
+static void test_tcp_is_bounded(void **state)
+{
+    int fds[CONNECTIONS + 1];
+    uint8_t a[512];
+
+    (void)state;
+    for (int i = 0; i <= CONNECTIONS; i++) {
+        fds[i] = tcp_client();
+        say(fds[i], (uint16_t)i, "x.berth.internal");
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        wait_for(fds[i]);
+        assert_true(recv(fds[i], a, sizeof(a), 0) > 2);
+        assert_int_equal(a[2] << 8 | a[3], i);
+    }
+    for (int i = 0; i < 50; i++)
+        ev_run(loop, EVRUN_NOWAIT);
+    assert_int_equal(recv(fds[CONNECTIONS], a, sizeof(a), 0), -1);
+    close(fds[0]);
+    wait_for(fds[CONNECTIONS]);
+    assert_true(recv(fds[CONNECTIONS], a, sizeof(a), 0) > 2);
+    for (int i = 1; i <= CONNECTIONS; i++)
+        close(fds[i]);
+}
+
+/* Over TCP too: the client gets an answer, whatever becomes of the resolver. */
+static void test_tcp_silent_resolver(void **state)
+{
+    int fd = tcp_client();
+    uint8_t a[512];
+
+    (void)state;
+    say(fd, 13, "example.org");
+    wait_for(fd);
+    assert_true(recv(fd, a, sizeof(a), 0) > 2);
+    assert_int_equal(a[5] & 15, DNS_SERVFAIL);
+    close(fd);
+}
+
 static void test_tcp_hostile(void **state)
 {
     static const uint8_t huge[2] = {0xFF, 0xFF}, empty[2] = {0, 0};
     uint8_t junk[DNS_UDP_MAX + 8] = {DNS_UDP_MAX >> 8, 200};
-    int fds[DNS_RELAY_TCP_MAX * 2], fd;
+    int fds[CONNECTIONS * 2], fd;
     uint8_t a[4096];
 
     (void)state;
     /* More connections than there may be, all silent. */
-    for (int i = 0; i < DNS_RELAY_TCP_MAX * 2; i++) {
+    for (int i = 0; i < CONNECTIONS * 2; i++) {
         fds[i] = tcp_client();
         ev_run(loop, EVRUN_NOWAIT);
     }
-    for (int i = 0; i < DNS_RELAY_TCP_MAX * 2; i++)
+    for (int i = 0; i < CONNECTIONS * 2; i++)
         close(fds[i]);
-    for (int i = 0; i < DNS_RELAY_TCP_MAX * 4; i++)
+    for (int i = 0; i < CONNECTIONS * 4; i++)
         ev_run(loop, EVRUN_NOWAIT);
     fd = tcp_client();
     send(fd, huge, 2, 0);
@@ -349,6 +453,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flood_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tcp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tcp_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_silent_resolver, set_up_impatient, tear_down),
+        cmocka_unit_test_setup_teardown(test_tcp_silent_resolver, set_up_impatient, tear_down),
         cmocka_unit_test_setup_teardown(test_tcp_hostile, set_up, tear_down),
     };
 

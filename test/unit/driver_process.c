@@ -675,7 +675,12 @@ int main(void)
     loop = EV_DEFAULT;
     snprintf(worker_id, sizeof(worker_id), "test-%d", (int)getpid());
     uid_base = 1000000 + getpid() % 100000 * BERTHS;
-    settings = (struct settings){.net_cidr = "10.213.0.0/16", .egress_allow = "", .uid_base = uid_base};
+    settings = (struct settings){.net_cidr = "10.213.0.0/16",
+                                 .egress_allow = "",
+                                 .dns_queries = 128,
+                                 .dns_connections = 8,
+                                 .dns_timeout = 2000,
+                                 .uid_base = uid_base};
     profile = (struct profile){.name = (char *)"default",
                                .driver = (char *)"process",
                                .memory_mb = 1024,

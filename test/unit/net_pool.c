@@ -49,8 +49,12 @@
 
 static char worker_id[32], isolation[200], table[96], pattern[16];
 static char *to_host[] = {(char *)"host", NULL};
-static struct settings settings = {
-    .net_cidr = "10.212.0.0/20", .egress_allow = (char *)"host", .net_connections = LIMIT};
+static struct settings settings = {.net_cidr = "10.212.0.0/20",
+                                   .egress_allow = (char *)"host",
+                                   .net_connections = LIMIT,
+                                   .dns_queries = 128,
+                                   .dns_connections = 2,
+                                   .dns_timeout = 2000};
 static struct profile profile = {.name = (char *)"test", .egress_allow = to_host};
 static struct net_pool *pool;
 static int lock = -1, home = -1, server = -1;
