@@ -1,5 +1,6 @@
 /* links: worker/driver/process.c worker/driver/process_open.c worker/driver/process_flags.c */
-/* links: worker/driver/process_output.c worker/driver/process_probe.c worker/child.c worker/host_lock.c */
+/* links: worker/driver/process_output.c worker/driver/process_probe.c worker/child.c worker/child_exec.c */
+/* links: worker/child_run.c worker/host_lock.c worker/driver/process_spawn.c */
 /* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c */
 /* links: worker/jail.c worker/jail_filter.c worker/egress.c */
 /* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */

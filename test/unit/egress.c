@@ -1,4 +1,4 @@
-/* links: worker/egress.c worker/child.c */
+/* links: worker/egress.c worker/child.c worker/child_exec.c worker/child_run.c */
 /* Unit tests of egress policies: parsing, comparing, and that nft understands the rules made of them. */
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* links: worker/jail.c worker/jail_filter.c worker/child.c */
+/* links: worker/jail.c worker/jail_filter.c worker/child.c worker/child_exec.c worker/child_run.c */
 /* Tests of the jail itself: a shell runs in it and says what it sees and what it may do. */
 #include <setjmp.h>
 #include <stdarg.h>

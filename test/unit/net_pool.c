@@ -1,6 +1,7 @@
 /* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */
 /* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
-/* links: worker/netlink.c worker/egress.c worker/child.c worker/host_lock.c worker/cgroup.c */
+/* links: worker/netlink.c worker/egress.c worker/child.c worker/child_exec.c */
+/* links: worker/child_run.c worker/host_lock.c worker/cgroup.c */
 /* links: worker/cgroup_find.c worker/disk_limit.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
 /* links: worker/dns_upstream.c */
 /* links: worker/isolation.c */

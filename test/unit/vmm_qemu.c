@@ -1,5 +1,5 @@
 /* links: worker/vmm_qemu_args.c worker/vmm_qemu_open.c worker/vmm_process.c worker/vmm_tail.c */
-/* links: worker/child.c */
+/* links: worker/child.c worker/child_exec.c worker/child_run.c */
 /* Unit tests of QEMU's arguments: the cache of translated code, huge pages, and that neither is part of a
  * snapshot's identity. */
 #include <setjmp.h>

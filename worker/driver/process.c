@@ -1,5 +1,5 @@
-/* process.c: the process driver: one Chromium in a jail (worker/jail.h), in the berth's network namespace
- * (worker/net_pool.h) and cgroup (worker/cgroup.h).
+/* process.c: the process driver's berths: one Chromium in a jail (worker/jail.h), in the berth's network
+ * namespace (worker/net_pool.h) and cgroup (worker/cgroup.h).
  *
  * The child is bubblewrap, process 1 of a PID namespace: killing it kills all that the browser ever started,
  * and the kernel lets it be reaped only when they are gone. That its cgroup can be removed proves it once
@@ -8,30 +8,19 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "../../shared/clock.h"
 #include "../../shared/log.h"
-#include "../profile.h"
 #include "berth_cgroup.h"
 #include "dial.h"
-#include "process_flags.h"
 
 #define START_LIMIT_S 30.0
 #define LOOK_AGAIN_S  0.01
 #define WARN_EVERY_MS 2000.0
-#define MAX_FILES     8192
-#define NICE_IDLE     10
-#define OOM_SCORE                                                                                            \
-    100 /* under memory pressure browsers go before the worker; Chromium's renderers set 300 themselves */
 
 static const char *const state_names[] = {"idle", "network", "starting", "up", "down", "stopping"};
 
@@ -148,105 +137,16 @@ static void on_child_exit(void *arg, int status)
 
 /* ---- starting ---- */
 
-static int make_cgroup(struct process_berth *b, int fds[CGROUP_PLACES_MAX], char *why, size_t len)
-{
-    const struct profile *p = b->profile;
-    struct cgroup_limits limits = {
-        .memory_mb = p->memory_mb, .pids = p->pids, .cpus = p->cpus, .disk = p->disk};
-    int count;
-
-    if (!b->driver->cgroups)
-        return 0;
-    b->has_cgroup = 1; /* even if half made: it has to be removed */
-    if (cgroup_create(b->driver->cgroups, b->index, &limits, why, len) != 0)
-        return -1;
-    cgroup_set_active(b->driver->cgroups, b->index, b->active);
-    count = cgroup_open(b->driver->cgroups, b->index, fds);
-    if (count < 0)
-        snprintf(why, len, "cannot open the cgroup: %s", strerror(errno));
-    return count;
-}
-
-static void set_limits(const struct process_berth *b, struct child_spec *spec)
-{
-    struct cgroup_tree *t = b->driver->cgroups;
-
-    spec->limits[spec->limit_count++] = (struct child_limit){RLIMIT_CORE, 0};
-    spec->limits[spec->limit_count++] = (struct child_limit){RLIMIT_NOFILE, MAX_FILES};
-    /* Counted over all of the user's processes, so only where that user is the berth's own. */
-    if (b->driver->privileged && !(t && cgroup_tree_has(t, CGROUP_PIDS)))
-        spec->limits[spec->limit_count++] = (struct child_limit){RLIMIT_NPROC, (rlim_t)b->profile->pids};
-}
-
-/* Runs the jail with its output in pipe_fd. 0, or -1 with why. */
-static int spawn(struct process_berth *b, const char *browser, const int *cgroups, int cgroup_count,
-                 int pipe_fd, char *why, size_t len)
-{
-    struct driver *d = b->driver;
-    struct child_spec spec = {.pid_ns = 1,
-                              .user_ns = !d->privileged,
-                              .net_ns = d->net ? net_pool_namespace(d->net, b->index) : -1,
-                              .cgroups = cgroups,
-                              .cgroup_count = cgroup_count,
-                              .uid = d->privileged ? d->uid_base + b->index : -1,
-                              .oom_score_adj = OOM_SCORE};
-    char **flags = process_flags(browser, b->profile, d->net ? PROCESS_CDP_PORT : 0, d->own_sandbox);
-    struct jail_args args = {browser, flags, b->profile->shm_mb, b->profile->tmp_mb};
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC), result = -1;
-
-    if (null < 0 || jail_prepare(d->jail, &args, &spec) != 0) {
-        snprintf(why, len, "cannot prepare the jail: %s", strerror(errno));
-        goto cleanup;
-    }
-    spec.fds[0] = null;
-    spec.fds[1] = spec.fds[2] = pipe_fd;
-    set_limits(b, &spec);
-    b->child = child_start(d->loop, &spec, on_child_exit, b);
-    if (b->child)
-        result = 0;
-    else
-        snprintf(why, len, "cannot start a process: %s", strerror(errno));
-    jail_release(&spec);
-cleanup:
-    if (null >= 0)
-        close(null);
-    free(flags);
-    return result;
-}
-
 static void launch(struct process_berth *b)
 {
-    int cgroups[CGROUP_PLACES_MAX], count = 0, ends[2] = {-1, -1};
-    char browser[256], why[PROCESS_WHY_MAX];
+    char why[PROCESS_WHY_MAX];
 
-    if (process_find_browser(b->profile, browser, sizeof(browser), why, sizeof(why)) != 0)
-        goto failed;
-    count = make_cgroup(b, cgroups, why, sizeof(why));
-    if (count < 0)
-        goto failed;
-    if (pipe2(ends, O_CLOEXEC) != 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
-        snprintf(why, sizeof(why), "cannot make a pipe: %s", strerror(errno));
-        goto failed;
+    if (process_spawn(b, on_child_exit, why, sizeof(why)) != 0) {
+        fail(b, why);
+        return;
     }
-    if (spawn(b, browser, cgroups, count, ends[1], why, sizeof(why)) != 0)
-        goto failed;
-    close(ends[1]);
-    process_output_init(&b->output, b->driver->loop, ends[0], b->index);
-    if (!b->has_cgroup && b->driver->privileged)
-        setpriority(PRIO_USER, (id_t)(b->driver->uid_base + b->index), b->active ? 0 : NICE_IDLE);
     b->timings.spawn_ms = clock_mono_ms() - b->began;
     set_state(b, PROCESS_STARTING, START_LIMIT_S);
-    while (count > 0)
-        close(cgroups[--count]);
-    return;
-failed:
-    for (int i = 0; i < 2; i++) {
-        if (ends[i] >= 0)
-            close(ends[i]);
-    }
-    while (count > 0)
-        close(cgroups[--count]);
-    fail(b, why);
 }
 
 static void on_policy(void *arg, int result)
@@ -372,7 +272,7 @@ static void process_set_active(struct driver *d, int berth, int active)
         return;
     /* Without root a raised nice value could not be lowered again. */
     if (b->child && d->privileged)
-        setpriority(PRIO_USER, (id_t)(d->uid_base + berth), active ? 0 : NICE_IDLE);
+        process_set_nice(b);
 }
 
 static int process_usage(struct driver *d, int berth, struct driver_usage *out)

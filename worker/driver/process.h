@@ -1,5 +1,5 @@
-/* process.h: the process driver's own state, shared by process.c (berths) and process_open.c (opening and
- * closing). */
+/* process.h: the process driver's own state, shared by process.c (berths), process_spawn.c (their browsers as
+ * children) and process_open.c (opening and closing). */
 #ifndef BERTH_PROCESS_H
 #define BERTH_PROCESS_H
 #include <ev.h>
@@ -60,6 +60,13 @@ struct driver {
 /* process.c */
 void process_berth_init(struct process_berth *b, struct driver *d, int index);
 void process_berth_end(struct process_berth *b); /* blocking; for closing with a berth that was not stopped */
+/* process_spawn.c */
+/* Starts the browser for b->profile and listens to what it says. 0, or -1 with why; the cgroup may be left,
+ * as b->has_cgroup says. on_exit: as child_start's, with the berth. */
+int process_spawn(struct process_berth *b, void (*on_exit)(void *arg, int status), char *why,
+                  size_t len) MUST_USE;
+/* All of its user's processes, as b->active says. */
+void process_set_nice(const struct process_berth *b);
 /* process_open.c: driver_ops */
 struct driver *process_open(const struct driver_config *config, const struct driver_events *events,
                             char *isolation, unsigned isolation_len, char *err, unsigned errlen);
