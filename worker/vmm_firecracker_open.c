@@ -130,9 +130,8 @@ static int open_base(struct vmm_host *h, const char *state, const char *worker_i
     }
     fc_jail_clear_dead(jails);
     if (statvfs(h->base, &fs) == 0 && fs.f_flag & (ST_NODEV | ST_NOEXEC))
-        log_warn("jails_unusable",
-                 "folder=%s why=\"its file system is mounted nodev or noexec: Firecracker cannot run there\"",
-                 h->base);
+        log_warn("jails_unusable", "folder=%s why=%s", h->base,
+                 "its file system is mounted nodev or noexec: Firecracker cannot run there");
     return 0;
 }
 
@@ -147,10 +146,6 @@ struct vmm_host *fc_open(const struct vmm_host_config *config, char *err, size_t
         goto fail;
     }
     h->uffd = strcmp(config->settings->vm_memory, "uffd") == 0;
-    if (!h->uffd && strcmp(config->settings->vm_memory, "file") != 0) {
-        snprintf(err, errlen, "BERTH_VM_MEMORY has to be file or uffd");
-        goto fail;
-    }
     if (!h->uffd && strcmp(config->settings->vm_huge_pages, "on") == 0) {
         snprintf(err, errlen,
                  "BERTH_VM_HUGE_PAGES: Firecracker restores huge pages from a server of pages only: "
@@ -168,9 +163,9 @@ struct vmm_host *fc_open(const struct vmm_host_config *config, char *err, size_t
     if (access("/dev/kvm", R_OK | W_OK) != 0)
         log_warn("no_kvm", "path=/dev/kvm error=%s", strerror(errno));
     if (!fc_can_pause(h) && strcmp(config->settings->vm_warm, "paused") == 0)
-        log_warn("not_paused",
-                 "why=\"Firecracker before 1.17 loses its guests' control port at a pause: warm "
-                 "microVMs are kept running\"");
+        log_warn("not_paused", "why=%s",
+                 "Firecracker before 1.17 loses its guests' control port at a pause: warm microVMs are kept "
+                 "running");
     log_debug("firecracker", "program=%s version=%d.%d.%d", h->program, h->version.major, h->version.minor,
               h->version.patch);
     return h;

@@ -6,8 +6,10 @@
 
 #include <cjson/cJSON.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -188,6 +190,102 @@ static void fatal_exits_with_1(void **state)
     assert_string_equal(logged(), "error t gone why=test");
 }
 
+/* ---- the programs' own formats ---- */
+
+/* The adjacent string literals at s, put together as they are written; NULL if there is none. */
+static const char *take_literals(const char *s, char *out, size_t size)
+{
+    size_t used = 0;
+    int any = 0;
+
+    for (;; any = 1, s++) {
+        s += strspn(s, " \n");
+        if (*s != '"')
+            break;
+        while (*++s != '"' && used + 2 < size) {
+            if (*s == '\\')
+                out[used++] = *s++;
+            out[used++] = *s;
+        }
+    }
+    out[used] = '\0';
+    return any ? s : NULL;
+}
+
+/* key=value, parted by single spaces. */
+static int is_format(const char *f)
+{
+    for (;; f++) {
+        size_t key = strspn(f, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+        if (key == 0 || f[key] != '=')
+            return 0;
+        f += strcspn(f, " ");
+        if (!*f)
+            return 1;
+    }
+}
+
+/* The formats of a file that log.h would not follow; how many there are in all goes to total. */
+static int count_bad_formats(const char *path, int *total)
+{
+    static const char *const calls[] = {"log_debug(", "log_info(", "log_warn(", "log_error(", "log_fatal("};
+    static char text[256 * 1024], format[4096];
+    FILE *f = fopen(path, "r");
+    int bad = 0;
+    size_t n;
+
+    assert_non_null(f);
+    n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        for (const char *at = strstr(text, calls[i]); at; at = strstr(at, calls[i])) {
+            const char *end;
+
+            at += strlen(calls[i]);
+            end = take_literals(at, format, sizeof(format)); /* the event's name */
+            if (!end || *end != ',' || !take_literals(end + 1, format, sizeof(format)) || !*format)
+                continue;
+            ++*total;
+            if (!is_format(format)) {
+                print_error("%s: %s\n", path, format);
+                bad++;
+            }
+        }
+    }
+    return bad;
+}
+
+static void the_programs_formats_are_of_the_form(void **state)
+{
+    static const char *const folders[] = {"api", "shared", "worker", "worker/driver"};
+    int bad = 0, total = 0;
+
+    (void)state;
+    assert_true(is_format("a=%s b_2=%d c=x"));
+    assert_false(is_format("why=\\\"two words\\\""));
+    assert_false(is_format("a=%s  b=%s"));
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        DIR *d = opendir(folders[i]);
+        struct dirent *e;
+        char path[300];
+
+        assert_non_null(d);
+        while ((e = readdir(d))) {
+            size_t n = strlen(e->d_name);
+
+            if (n < 2 || strcmp(e->d_name + n - 2, ".c") != 0)
+                continue;
+            snprintf(path, sizeof(path), "%s/%s", folders[i], e->d_name);
+            bad += count_bad_formats(path, &total);
+        }
+        closedir(d);
+    }
+    assert_true(total > 100); /* it does find them */
+    assert_int_equal(bad, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -201,6 +299,7 @@ int main(void)
         TEST(obeys_the_level),
         TEST(survives_a_format_of_the_wrong_form),
         TEST(fatal_exits_with_1),
+        cmocka_unit_test(the_programs_formats_are_of_the_form),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
