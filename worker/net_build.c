@@ -77,10 +77,9 @@ static int run_nft(const struct net_pool *p, int space, const struct buf *rules,
     int status = child_run_spec(&spec, rules->data, &output, NFT_MS);
 
     if (status != 0) {
-        char *line = output.data ? output.data : (char *)"";
+        const char *text = status < 0 ? strerror(errno) : output.data ? output.data : "it said nothing";
 
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(err, errlen, "%s failed: %.300s", p->nft, status < 0 ? strerror(errno) : line);
+        snprintf(err, errlen, "%s failed: %.*s", p->nft, (int)strcspn(text, "\n"), text);
     }
     buf_cleanup(&output);
     return status == 0 ? 0 : -1;
@@ -105,7 +104,7 @@ static int make_table(struct net_pool *p, char *err, size_t errlen)
         if (result == 0)
             return 0;
         if (attempt < 2)
-            log_debug("nft_tracking_refused", "connections=%d marks=%d error=\"%s\"", p->table.connections,
+            log_debug("nft_tracking_refused", "connections=%d marks=%d error=%s", p->table.connections,
                       p->table.marks, err);
     }
     return -1;

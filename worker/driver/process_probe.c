@@ -80,17 +80,15 @@ int process_probe_jail(struct jail *jail, long uid, int user_ns, int *own_sandbo
     if (status == 0) {
         result = 0;
     } else {
-        char *line = output.data ? output.data : (char *)"";
+        const char *said = output.data ? output.data : "";
+        const char *why = *said ? said : status < 0 ? strerror(errno) : "no message";
 
-        line[strcspn(line, "\n")] = '\0';
         snprintf(err, errlen,
-                 "bubblewrap cannot make a jail here (%s): it needs user namespaces (sysctl "
+                 "bubblewrap cannot make a jail here (%.*s): it needs user namespaces (sysctl "
                  "kernel.unprivileged_userns_clone=1, "
                  "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0; in a "
                  "container, the right to make them)",
-                 *line        ? line
-                 : status < 0 ? strerror(errno)
-                              : "no message");
+                 (int)strcspn(why, "\n"), why);
     }
     buf_cleanup(&output);
     return result;
