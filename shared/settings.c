@@ -43,6 +43,8 @@ static const struct {
     {"BERTH_VM_WARM", {"running", "paused"}},
     {"BERTH_VM_RENDERER", {"fresh", "keep"}},
     {"BERTH_VM_PREFETCH", {"on", "off"}},
+    {"BERTH_VM_MEMORY", {"file", "uffd"}},
+    {"BERTH_VM_HUGE_PAGES", {"off", "on"}},
 };
 
 /* ---- values ---- */

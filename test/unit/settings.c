@@ -116,6 +116,9 @@ static void reads_words(void **state)
     refused("BERTH_LOG_LEVEL", "loud", "BERTH_LOG_LEVEL=loud: expected debug, info, warn or error");
     refused("BERTH_LOG_FORMAT", "xml", "BERTH_LOG_FORMAT=xml: expected text or json");
     refused("BERTH_CONNECT", "x", "BERTH_CONNECT=x: expected direct or relay");
+    refused("BERTH_VM_RENDERER", "Fresh", "BERTH_VM_RENDERER=Fresh: expected fresh or keep");
+    refused("BERTH_VM_MEMORY", "ufd", "BERTH_VM_MEMORY=ufd: expected file or uffd");
+    refused("BERTH_VM_HUGE_PAGES", "1", "BERTH_VM_HUGE_PAGES=1: expected off or on");
     refused("BERTH_CELL", "C 0", "BERTH_CELL=C 0: expected 1 to 16 of a-z and 0-9");
     assert_int_equal(load("BERTH_CELL", "west1"), 0);
 }
