@@ -14,7 +14,8 @@ struct guest_link {
     struct guest_lines lines;
     struct buf out;
     void (*on_message)(void *arg, const struct guest_message *m); /* may close the link */
-    void (*on_close)(void *arg, const char *why);                 /* it is closed already */
+    /* It is closed already. why: what the guest said that it may not; NULL: the other end has closed it. */
+    void (*on_close)(void *arg, const char *why);
     void *arg;
 };
 

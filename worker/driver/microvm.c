@@ -62,17 +62,18 @@ double microvm_step_ms(struct microvm_berth *b)
     return ms;
 }
 
-/* It did not work or is over: kills what runs, and tells the owner from the loop. */
 void microvm_fail(struct microvm_berth *b, const char *why)
 {
     int restoring = b->state == MICROVM_LOADING || b->state == MICROVM_ASKING;
 
+    if (b->state == MICROVM_DOWN || b->state == MICROVM_STOPPING)
+        return;
     snprintf(b->why, sizeof(b->why), "%s", why);
     microvm_stop_asking(b);
     microvm_kill(b);
     b->unreported = 1;
     microvm_set_state(b, MICROVM_DOWN, 0);
-    if (restoring && microvm_machine_is_current(b) && ++b->snap->failures >= FAILURES_MAX)
+    if (restoring && microvm_machine_was_current(b) && ++b->snap->failures >= FAILURES_MAX)
         microvm_snapshot_refuse(b->snap, why);
 }
 
@@ -261,10 +262,10 @@ void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const cha
             b->timings.snapshot_ms += microvm_step_ms(b);
             b->limit_began = clock_mono_ms();
             microvm_launch(b);
-        } else if (strcmp(s->machine.accel, d->accel) != 0) {
-            want_snapshot(b); /* the next accelerator's */
+        } else if (!why || strcmp(s->machine.accel, d->accel) != 0) {
+            want_snapshot(b); /* lost again already, or the next accelerator's */
         } else {
-            microvm_fail(b, why ? why : "no snapshot");
+            microvm_fail(b, why);
         }
     }
 }

@@ -91,7 +91,7 @@ struct microvm_berth {
     const struct profile *profile; /* of the start under way or the guest; of the waiting process */
     struct microvm_snapshot *snap; /* the same */
     struct vmm *vmm;
-    const struct profile *made_for; /* what vmm was spawned for */
+    const struct profile *made_for; /* what vmm, or the last one, was spawned for */
     const struct microvm_snapshot *made_from;
     unsigned made_generation;
     int spawned; /* vmm takes commands */
@@ -105,7 +105,8 @@ struct microvm_berth {
     int replacing;  /* the process is killed to make room for one that fits */
     int unreported; /* down, and on_down not called yet */
     int has_cgroup, network_pending, active;
-    int parked, paused;                                 /* nobody uses it; it does not run */
+    int parked, paused;                                 /* nobody uses it; it is not to run */
+    int stands, turning;                                /* it does not run; a pause or resume is under way */
     double began, step_began, limit_began, retry_after; /* ms */
     int warnings;
     struct driver_timings timings;
@@ -149,13 +150,14 @@ void microvm_set_state(struct microvm_berth *b, enum microvm_state state, double
 double microvm_time_left(const struct microvm_berth *b);
 /* Milliseconds since the last call of this: the step that has just ended. */
 double microvm_step_ms(struct microvm_berth *b);
-/* It did not work or is over: kills what runs, and tells the owner from the loop. */
+/* It did not work or is over: kills what runs, and tells the owner from the loop. What goes wrong after that
+ * is not told. */
 void microvm_fail(struct microvm_berth *b, const char *why);
 /* The snapshot is ready: uses the process that waits, or spawns one. */
 void microvm_launch(struct microvm_berth *b);
 /* The browser answers. */
 void microvm_up(struct microvm_berth *b);
-/* The snapshot's state changed: berths that wait for it go on, or fail with why. */
+/* The snapshot's state changed: berths that wait for it go on, or fail with why. NULL: it did not fail. */
 void microvm_on_snapshot(struct driver *d, struct microvm_snapshot *s, const char *why);
 /* A waiting berth's process takes commands, or has the guest: told by microvm_machine.c. */
 void microvm_on_spawned(struct microvm_berth *b);
@@ -179,12 +181,15 @@ void microvm_stop_asking(struct microvm_berth *b);
 
 /* microvm_park.c */
 void microvm_wake(struct microvm_berth *b);
+void microvm_on_turned(struct microvm_berth *b, int stands); /* a pause or resume is over */
 void microvm_set_active(struct driver *d, int berth, int active);
 void microvm_park(struct driver *d, int berth);
 
 /* microvm_machine.c */
 /* 1: the berth's process has been made from the snapshot as it is now. */
 int microvm_machine_is_current(const struct microvm_berth *b);
+/* The same of one that may have ended. */
+int microvm_machine_was_current(const struct microvm_berth *b);
 /* 1: it also is one for the berth's profile, and has no guest yet. */
 int microvm_machine_fits(const struct microvm_berth *b);
 /* Spawns for b->profile and b->snap. 0, or -1 with why. */
@@ -229,10 +234,9 @@ void microvm_prepare_on_snapshot(struct driver *d, const struct microvm_snapshot
 /* microvm_accel.c */
 /* The first accelerator that is not known to fail. */
 void microvm_accel_init(struct driver *d);
-/* Remembers, for later workers too, that a template did not boot with it; if there is another. */
-void microvm_accel_failed(struct driver *d, const char *accel, const char *why);
-/* The next accelerator, as this one does not work. 0, or -1: there is none. */
-int microvm_next_accel(struct driver *d, const char *why);
+/* A template ended with it before it could be saved: takes the next one, if there is one. That it did not
+ * even boot is remembered, for later workers too. */
+void microvm_accel_failed(struct driver *d, const char *accel, int booted, const char *why);
 
 /* microvm_build.c: builds the snapshot, or waits for another worker that does; microvm_snapshot_load or
  * microvm_snapshot_failed is called at the end. */

@@ -47,14 +47,11 @@ void microvm_accel_init(struct driver *d)
     }
 }
 
-void microvm_accel_failed(struct driver *d, const char *accel, const char *why)
+static void remember(struct driver *d, const char *accel, const char *why)
 {
-    const char *const *accels = d->ops->accels(d->host);
     char path[400];
     FILE *f;
 
-    if (strcmp(accel, d->accel) != 0 || !accels[d->accel_index + 1])
-        return; /* there is nothing else to take */
     mark_path(d, accel, path, sizeof(path));
     f = fopen(path, "we");
     if (f)
@@ -63,13 +60,14 @@ void microvm_accel_failed(struct driver *d, const char *accel, const char *why)
         log_warn("accelerator_not_remembered", "path=%s error=%s", path, strerror(errno));
 }
 
-int microvm_next_accel(struct driver *d, const char *why)
+void microvm_accel_failed(struct driver *d, const char *accel, int booted, const char *why)
 {
     const char *const *accels = d->ops->accels(d->host);
 
-    if (!accels[d->accel_index + 1])
-        return -1;
+    if (strcmp(accel, d->accel) != 0 || !accels[d->accel_index + 1])
+        return; /* there is nothing else to take */
+    if (!booted)
+        remember(d, accel, why);
     log_warn("accelerator_refused", "accel=%s next=%s why=%s", d->accel, accels[d->accel_index + 1], why);
     d->accel = accels[++d->accel_index];
-    return 0;
 }

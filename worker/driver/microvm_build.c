@@ -133,8 +133,8 @@ static void on_complete(void *arg)
 /* Everything of the template is gone: stores and publishes it, or tells why not. */
 static void conclude(struct microvm_build *b)
 {
-    if (b->why[0] && b->launched && !b->booted)
-        microvm_accel_failed(b->driver, b->snap->machine.accel, b->why);
+    if (b->why[0] && b->launched && !b->done)
+        microvm_accel_failed(b->driver, b->snap->machine.accel, b->booted, b->why);
     if (!b->why[0]) {
         b->background = background_start(b->driver->loop, complete, on_complete, b);
         if (b->background)
@@ -193,13 +193,14 @@ static void on_message(void *arg, const struct guest_message *m)
     }
 }
 
-/* The monitor is ending, and its last words say more; or it lets go of the guest's port to save it. */
 static void on_link_close(void *arg, const char *why)
 {
     struct microvm_build *b = arg;
 
-    (void)why;
-    if (b->vmm && !b->saving)
+    if (why)
+        fail(b, why);
+    else if (b->vmm &&
+             !b->saving) /* it is ending, and its last words say more; it also lets go to be saved */
         b->driver->ops->kill(b->vmm);
 }
 

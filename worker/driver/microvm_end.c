@@ -24,7 +24,11 @@ void microvm_on_gone(struct microvm_berth *b, const char *why)
     long kills;
 
     microvm_stop_asking(b);
-    if (b->state == MICROVM_STOPPING || b->state == MICROVM_IDLE) {
+    if (b->state == MICROVM_STOPPING) {
+        microvm_look_if_clean(b);
+    } else if (b->state == MICROVM_IDLE) {
+        b->began = clock_mono_ms();
+        b->warnings = 0;
         microvm_look_if_clean(b);
     } else if (b->state == MICROVM_SPAWNING && b->replacing) {
         b->replacing = 0;

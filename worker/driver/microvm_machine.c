@@ -68,10 +68,12 @@ static void on_step(void *arg, enum vmm_step step, const char *error)
         b->loaded = 1;
         microvm_on_loaded(b);
         break;
-    case VMM_BOOT:
-    case VMM_SAVE:
     case VMM_PAUSE:
     case VMM_RESUME:
+        microvm_on_turned(b, step == VMM_PAUSE);
+        break;
+    case VMM_BOOT:
+    case VMM_SAVE:
         break;
     }
 }
@@ -83,9 +85,7 @@ static void on_exit_(void *arg, const char *why)
     ev_timer_stop(b->driver->loop, &b->prefetch);
     guest_link_close(&b->link);
     b->vmm = NULL;
-    b->made_for = NULL;
-    b->made_from = NULL;
-    b->spawned = b->loaded = b->paused = 0;
+    b->spawned = b->loaded = b->paused = b->stands = b->turning = 0;
     if (b->state == MICROVM_IDLE) {
         log_warn("microvm_waiting_ended", "berth=%d why=%s", b->index, why);
         b->retry_after = clock_mono_ms() + RETRY_MS;
@@ -98,13 +98,14 @@ static void on_message(void *arg, const struct guest_message *m)
     microvm_on_message(arg, m);
 }
 
-/* Its process is ending, and has more to say about why. */
 static void on_link_close(void *arg, const char *why)
 {
     struct microvm_berth *b = arg;
 
-    log_debug("control_closed", "berth=%d why=%s", b->index, why);
-    if (b->vmm)
+    log_debug("control_closed", "berth=%d why=%s", b->index, why ? why : "");
+    if (why && b->state != MICROVM_IDLE)
+        microvm_fail(b, why);
+    else if (b->vmm) /* it is ending, and has more to say about why */
         b->driver->ops->kill(b->vmm);
 }
 
@@ -117,9 +118,14 @@ static void new_mac(unsigned char mac[6])
     mac[0] = (unsigned char)((mac[0] & 0xfc) | 0x02); /* locally administered, one receiver */
 }
 
+int microvm_machine_was_current(const struct microvm_berth *b)
+{
+    return b->made_from == b->snap && b->made_generation == b->snap->generation;
+}
+
 int microvm_machine_is_current(const struct microvm_berth *b)
 {
-    return b->vmm && b->made_from == b->snap && b->made_generation == b->snap->generation;
+    return b->vmm && microvm_machine_was_current(b);
 }
 
 int microvm_machine_fits(const struct microvm_berth *b)

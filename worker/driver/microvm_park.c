@@ -6,21 +6,44 @@
 
 #include "microvm.h"
 
-void microvm_wake(struct microvm_berth *b)
+/* Before it runs: the first thing it reads. */
+static void tell_time(struct microvm_berth *b)
 {
     struct timespec now;
     char line[64];
     int len;
 
-    if (!b->paused || !b->vmm)
-        return;
-    b->paused = 0;
-    /* Before it runs: the first thing it reads. */
     clock_gettime(CLOCK_REALTIME, &now);
     len =
         snprintf(line, sizeof(line), GUEST_CLOCK " time_ns=%lld%09ld\n", (long long)now.tv_sec, now.tv_nsec);
     guest_link_send(&b->link, line, (size_t)len);
-    b->driver->ops->resume(b->vmm);
+}
+
+/* Towards what is wanted: a step at a time (vmm.h). */
+static void turn(struct microvm_berth *b)
+{
+    if (!b->vmm || b->turning || b->stands == b->paused)
+        return;
+    b->turning = 1;
+    if (b->paused) {
+        b->driver->ops->pause(b->vmm);
+    } else {
+        tell_time(b);
+        b->driver->ops->resume(b->vmm);
+    }
+}
+
+void microvm_on_turned(struct microvm_berth *b, int stands)
+{
+    b->turning = 0;
+    b->stands = stands;
+    turn(b);
+}
+
+void microvm_wake(struct microvm_berth *b)
+{
+    b->paused = 0;
+    turn(b);
 }
 
 void microvm_set_active(struct driver *d, int berth, int active)
@@ -45,5 +68,5 @@ void microvm_park(struct driver *d, int berth)
         (d->ops->can_pause && !d->ops->can_pause(d->host)))
         return;
     b->parked = b->paused = 1;
-    d->ops->pause(b->vmm);
+    turn(b);
 }

@@ -77,11 +77,22 @@ static int waiting_machines(const struct driver *d)
     return n;
 }
 
+/* A look that is due earlier stays. */
+static void look_in(struct driver *d, double seconds)
+{
+    if (ev_is_active(&d->ready_timer) && ev_timer_remaining(d->loop, &d->ready_timer) <= seconds)
+        return;
+    ev_timer_stop(d->loop, &d->ready_timer);
+    ev_timer_set(&d->ready_timer, seconds, 0);
+    ev_timer_start(d->loop, &d->ready_timer);
+}
+
 /* One process more, if one is wanted; its being there asks for the next. */
 static void on_ready_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct driver *d = w->data;
     struct microvm_snapshot *s;
+    double now = clock_mono_ms(), wait_ms = RETRY_MS + 1;
     char why[MICROVM_WHY_MAX];
 
     (void)loop;
@@ -96,26 +107,32 @@ static void on_ready_timer(struct ev_loop *loop, ev_timer *w, int revents)
     for (int i = 0; i < d->count; i++) {
         struct microvm_berth *b = &d->berths[i];
 
-        if (b->state != MICROVM_IDLE || b->vmm || b->has_cgroup || clock_mono_ms() < b->retry_after)
+        if (b->state != MICROVM_IDLE || b->vmm || b->has_cgroup)
             continue;
+        if (b->retry_after > now) {
+            wait_ms = b->retry_after - now < wait_ms ? b->retry_after - now : wait_ms;
+            continue;
+        }
         b->profile = d->last;
         b->snap = s;
         b->active = 0;
         if (microvm_machine_spawn(b, why, sizeof(why)) != 0) {
             log_warn("microvm_not_waiting", "berth=%d why=%s", b->index, why);
-            b->retry_after = clock_mono_ms() + RETRY_MS;
+            b->began = now;
+            b->warnings = 0;
+            b->retry_after = now + RETRY_MS;
             microvm_look_if_clean(b);
         }
         return;
     }
+    if (wait_ms <= RETRY_MS)
+        look_in(d, wait_ms / 1000.0);
 }
 
 void microvm_ready_soon(struct driver *d)
 {
-    if (d->closing || ev_is_active(&d->ready_timer))
-        return;
-    ev_timer_set(&d->ready_timer, READY_S, 0);
-    ev_timer_start(d->loop, &d->ready_timer);
+    if (!d->closing)
+        look_in(d, READY_S);
 }
 
 void microvm_ready_init(struct driver *d)

@@ -121,7 +121,7 @@ void microvm_snapshot_failed(struct microvm_snapshot *s, const char *why)
 {
     struct driver *d = s->driver;
 
-    if (strcmp(s->machine.accel, d->accel) != 0 || microvm_next_accel(d, why) == 0) {
+    if (strcmp(s->machine.accel, d->accel) != 0) {
         s->state = MICROVM_SNAPSHOT_NONE;
         microvm_prepare_on_snapshot(d, s, NULL);
         microvm_on_snapshot(d, s, why);
