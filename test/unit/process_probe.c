@@ -1,4 +1,4 @@
-/* links: worker/driver/process_probe.c worker/child.c */
+/* links: worker/driver/process_probe.c worker/child.c worker/child_exec.c worker/child_run.c */
 /* Tests of the look at what jail is possible: a bubblewrap that fails becomes a sentence, whatever it says.
  */
 #include <setjmp.h>
