@@ -6,7 +6,7 @@
  *
  * A step at a time; each ends with one on_step, never from inside the call. A step that fails leaves a
  * machine that is only good for kill. Whatever happens on_exit comes last, once the process and all below it
- * are gone; the vmm is freed after it. */
+ * are gone; the vmm is freed by then, and its place may be another's at once. */
 #ifndef BERTH_VMM_H
 #define BERTH_VMM_H
 #include <ev.h>

@@ -62,6 +62,7 @@ void vmm_process_release(struct vmm *v)
 static void on_child_exit(void *arg, int status)
 {
     struct vmm_process *p = arg;
+    struct vmm_events events = p->events;
     char why[400], how[80];
 
     p->child = NULL;
@@ -69,8 +70,8 @@ static void on_child_exit(void *arg, int status)
     child_describe(status, how, sizeof(how));
     snprintf(why, sizeof(why), "%s %s%s%s%s%.100s", p->name, how, p->tail.last[0] ? ": " : "", p->tail.last,
              p->why[0] ? "; " : "", p->why);
-    p->events.on_exit(p->events.arg, why);
     vmm_process_release(arg);
+    events.on_exit(events.arg, why);
 }
 
 void vmm_process_kill(struct vmm *v)
@@ -115,9 +116,14 @@ int vmm_process_pair(int *ours, int *theirs)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return -1;
+    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) {
+        close(pair[0]);
+        close(pair[1]);
+        return -1;
+    }
     *ours = pair[0];
     *theirs = pair[1];
-    return fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    return 0;
 }
 
 int vmm_process_start(struct vmm_process *p, struct ev_loop *loop, const struct vmm_place *place,
