@@ -25,22 +25,26 @@
 
 /* ---- finding the process ---- */
 
-/* The address at which pid maps the file privately; 0 if it does not. */
+/* The address at which pid maps the file privately; 0 if it does not. A file of another device may have the
+ * same inode number, and not on all file systems (btrfs, overlay) is the device in maps that of stat: a
+ * guest's memory is the largest. */
 static unsigned long long find_mapping(pid_t pid, const struct stat *file)
 {
     char path[64], line[512];
-    unsigned long long found = 0;
+    unsigned long long found = 0, size = 0;
     FILE *f;
 
     snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
     f = fopen(path, "re");
-    while (f && !found && fgets(line, sizeof(line), f)) {
+    while (f && fgets(line, sizeof(line), f)) {
         unsigned long long start, end, offset, inode;
         char perms[8];
 
         if (sscanf(line, "%llx-%llx %7s %llx %*s %llu", &start, &end, perms, &offset, &inode) == 5 &&
-            inode == file->st_ino && offset == 0 && perms[3] == 'p')
+            inode == file->st_ino && offset == 0 && perms[3] == 'p' && end - start > size) {
             found = start;
+            size = end - start;
+        }
     }
     if (f)
         fclose(f);
@@ -172,7 +176,7 @@ int working_set_load(struct working_set *w, const char *path, int size_mb)
         next = first + count;
     }
     fclose(f);
-    if (n == EOF)
+    if (n == EOF && w->count > 0)
         return 0;
     working_set_cleanup(w);
     errno = EINVAL;

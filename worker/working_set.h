@@ -30,7 +30,8 @@ int working_set_find(pid_t root, int memory, struct working_set_walk *walk) MUST
 /* Reads which of size_mb are mapped in that process now. 0, or -1 with errno. */
 int working_set_record(const struct working_set_walk *walk, int size_mb, struct working_set *out) MUST_USE;
 int working_set_save(const struct working_set *w, const char *path) MUST_USE; /* atomic; -1 with errno */
-/* 0, or -1: none there, or not one for this size (errno EINVAL). */
+/* 0, or -1: none there, or not one for this size, or an empty one, as a crash of the host leaves it (errno
+ * EINVAL). */
 int working_set_load(struct working_set *w, const char *path, int size_mb) MUST_USE;
 void working_set_cleanup(struct working_set *w);
 
