@@ -41,7 +41,7 @@ struct wipe {
     unsigned lo, eth, card; /* indices of the pool's interfaces; 0: none */
     unsigned only;          /* neighbours of this interface */
     struct buf entries;     /* of one list: those to be removed, one after the other */
-    int count;
+    int count, too_long;    /* of one list: to be removed; those that do not fit a request */
 };
 
 /* The attribute's 32 bits, or otherwise if it is not there. */
@@ -146,8 +146,10 @@ static void on_entry(void *arg, const struct nlmsghdr *entry)
     memcpy(&head, entry, sizeof(head));
     if (l->list == &links)
         head.nlmsg_len = (uint32_t)NLMSG_LENGTH(l->list->header);
-    if (head.nlmsg_len > ENTRY_MAX)
+    if (head.nlmsg_len > ENTRY_MAX) {
+        l->wipe->too_long++;
         return;
+    }
     buf_add(&l->wipe->entries, &head, sizeof(head));
     buf_add(&l->wipe->entries, NLMSG_DATA(entry), NLMSG_ALIGN(head.nlmsg_len) - sizeof(head));
     l->wipe->count++;
@@ -163,7 +165,7 @@ static int clear(struct wipe *w, int fd, int berth, const struct list *list)
     size_t at = 0;
 
     w->entries.len = 0;
-    w->count = 0;
+    w->count = w->too_long = 0;
     netlink_begin(&ask, list->get, 0, header, list->header);
     if (netlink_dump(fd, &ask, on_entry, &look) != 0) {
         log_warn("network_not_listed", "berth=%d what=%s error=%s", berth, list->what, strerror(errno));
@@ -186,10 +188,13 @@ static int clear(struct wipe *w, int fd, int berth, const struct list *list)
             failed++;
         }
     }
-    if (w->count && !list->ordinary)
+    if (w->count + w->too_long && !list->ordinary)
         log_warn("network_changed_inside", "berth=%d what=%s count=%d removed=%d", berth, list->what,
-                 w->count, w->count - failed);
-    return failed;
+                 w->count + w->too_long, w->count - failed);
+    if (w->too_long)
+        log_warn("network_not_wiped", "berth=%d what=%s error=%s", berth, list->what,
+                 "its description is longer than a request");
+    return failed + w->too_long;
 }
 
 /* ---- inside ---- */

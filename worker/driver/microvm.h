@@ -7,10 +7,10 @@
  *   microvm_ready.c     those that wait ahead of demand
  *   microvm_cdp.c       the way to the browser
  *   microvm_park.c      pause and resume
- *   microvm_snapshot.c  snapshots in use: found, loaded
+ *   microvm_snapshot.c  snapshots in use: found, loaded, given up
  *   microvm_build.c     a template, settled, saved
- *   microvm_prepare.c   snapshots before the first start
  *   microvm_accel.c     which accelerator
+ *   microvm_prepare.c   snapshots before the first start
  *   microvm_open.c      opening and closing */
 #ifndef BERTH_MICROVM_H
 #define BERTH_MICROVM_H
