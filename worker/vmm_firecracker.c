@@ -263,6 +263,11 @@ static void on_pages_failure(void *arg, const char *why)
     vmm_process_kill(v);
 }
 
+const struct working_set *fc_ahead(const struct vmm_host *h, const struct vmm_spec *spec)
+{
+    return h->prefetch ? spec->set : NULL;
+}
+
 static int serve_pages(struct vmm *v, const struct vmm_spec *spec)
 {
     char path[640];
@@ -270,7 +275,7 @@ static int serve_pages(struct vmm *v, const struct vmm_spec *spec)
                                         .path = path,
                                         .uid = v->uid,
                                         .memory = spec->memory,
-                                        .set = spec->set,
+                                        .set = fc_ahead(v->host, spec),
                                         .on_failure = on_pages_failure,
                                         .arg = v};
 

@@ -29,11 +29,15 @@ struct vmm_host {
     char program[256], jailer[256]; /* without symbolic links */
     char base[400];                 /* of this worker's jails */
     struct fc_version version;
-    int uffd;    /* 1: clones are served their pages (page_server.h) */
-    int inotify; /* tells of the sockets that monitors make */
+    int uffd;     /* 1: clones are served their pages (page_server.h) */
+    int prefetch; /* 1: and those that guests touch first ahead of demand */
+    int inotify;  /* tells of the sockets that monitors make */
     ev_io told;
     struct vmm *waiting; /* spawned, without a socket so far */
 };
+
+/* What is copied into a clone that is served its pages before they are asked for; NULL: nothing. */
+const struct working_set *fc_ahead(const struct vmm_host *h, const struct vmm_spec *spec);
 
 /* ---- vmm_firecracker_open.c ---- */
 

@@ -146,6 +146,7 @@ struct vmm_host *fc_open(const struct vmm_host_config *config, char *err, size_t
         goto fail;
     }
     h->uffd = strcmp(config->settings->vm_memory, "uffd") == 0;
+    h->prefetch = strcmp(config->settings->vm_prefetch, "on") == 0;
     if (!h->uffd && strcmp(config->settings->vm_huge_pages, "on") == 0) {
         snprintf(err, errlen,
                  "BERTH_VM_HUGE_PAGES: Firecracker restores huge pages from a server of pages only: "

@@ -76,6 +76,7 @@ static void test_huge_pages_need_uffd(void **state)
 {
     struct settings s = {.vm_accel = "auto",
                          .vm_memory = "file",
+                         .vm_prefetch = "on",
                          .vm_huge_pages = "on",
                          .firecracker = "/nowhere/firecracker"};
     struct vmm_host_config config = {NULL, &s, "w"};
@@ -88,6 +89,20 @@ static void test_huge_pages_need_uffd(void **state)
     s.vm_memory = "uffd";
     assert_null(fc_open(&config, why, sizeof(why)));
     assert_non_null(strstr(why, "cannot be run"));
+}
+
+/* BERTH_VM_PREFETCH=off: pages come as they are asked for. */
+static void test_prefetch(void **state)
+{
+    const struct working_set set = {.count = 1};
+    const struct vmm_host on = {.uffd = 1, .prefetch = 1}, off = {.uffd = 1};
+    struct vmm_spec spec = a_spec(VMM_CLONE);
+
+    (void)state;
+    assert_null(fc_ahead(&on, &spec));
+    spec.set = &set;
+    assert_ptr_equal(fc_ahead(&on, &spec), &set);
+    assert_null(fc_ahead(&off, &spec));
 }
 
 /* ---- requests ---- */
@@ -461,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_gate),
         cmocka_unit_test(test_huge_pages_need_uffd),
+        cmocka_unit_test(test_prefetch),
         cmocka_unit_test(test_boot),
         cmocka_unit_test(test_other_steps),
         cmocka_unit_test(test_identity),
