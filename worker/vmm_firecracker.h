@@ -48,7 +48,6 @@ int fc_can_pause(const struct vmm_host *h);
 void fc_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out);
 /* Of "Firecracker v1.16.1" or "Jailer v1.16.1", name being the first word. 0, or -1. */
 int fc_version_parse(const char *line, const char *name, struct fc_version *out) MUST_USE;
-int fc_version_at_least(const struct fc_version *v, int major, int minor, int patch);
 /* NULL, or what is wrong with this pair. */
 const char *fc_versions_refuse(const struct fc_version *program, const struct fc_version *jailer);
 

@@ -32,7 +32,7 @@ int fc_version_parse(const char *line, const char *name, struct fc_version *out)
                : -1;
 }
 
-int fc_version_at_least(const struct fc_version *v, int major, int minor, int patch)
+static int is_at_least(const struct fc_version *v, int major, int minor, int patch)
 {
     if (v->major != major)
         return v->major > major;
@@ -42,7 +42,7 @@ int fc_version_at_least(const struct fc_version *v, int major, int minor, int pa
 const char *fc_versions_refuse(const struct fc_version *program, const struct fc_version *jailer)
 {
     /* Before, what the guest sends over vsock may get stuck after a restore. */
-    if (!fc_version_at_least(program, 1, 16, 1))
+    if (!is_at_least(program, 1, 16, 1))
         return "is too old: 1.16.1 or later is needed";
     if (memcmp(program, jailer, sizeof(*program)) != 0)
         return "and the jailer are of different versions";
@@ -195,7 +195,7 @@ const char *const *fc_accels(const struct vmm_host *h)
 /* Until 1.17 nothing gets through to the guest any more after a bare pause and resume. */
 int fc_can_pause(const struct vmm_host *h)
 {
-    return fc_version_at_least(&h->version, 1, 17, 0);
+    return is_at_least(&h->version, 1, 17, 0);
 }
 
 void fc_identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out)

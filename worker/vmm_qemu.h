@@ -34,8 +34,6 @@ struct vmm_host {
  * the process may open, or "". */
 char **vmm_qemu_args(const struct vmm_host *h, const struct vmm_spec *spec, const char *kvm_node);
 void vmm_qemu_args_free(char **args);
-/* The kernel's command line. */
-void vmm_qemu_cmdline(const struct vmm_host *h, const struct vmm_machine *m, char *out, size_t outlen);
 
 /* vmm_qemu_open.c: the host's side of vmm_ops */
 struct vmm_host *vmm_qemu_open(const struct vmm_host_config *config, char *err, size_t errlen);

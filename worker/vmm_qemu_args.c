@@ -97,7 +97,7 @@ static void add_jail(struct args *a, const struct vmm_host *h, const char *kvm_n
 
 /* ---- the machine ---- */
 
-void vmm_qemu_cmdline(const struct vmm_host *h, const struct vmm_machine *m, char *out, size_t outlen)
+static void kernel_cmdline(const struct vmm_host *h, const struct vmm_machine *m, char *out, size_t outlen)
 {
     int n = snprintf(out, outlen, "%s", m->image->cmdline);
 
@@ -186,7 +186,7 @@ static void add_machine(struct args *a, const struct vmm_host *h, const struct v
     add(a, "/proc/self/fd/%d", QEMU_FD_KERNEL);
     add(a, "-initrd");
     add(a, "/proc/self/fd/%d", QEMU_FD_INITRD);
-    vmm_qemu_cmdline(h, m, cmdline, sizeof(cmdline));
+    kernel_cmdline(h, m, cmdline, sizeof(cmdline));
     add(a, "-append");
     add(a, "%s", cmdline);
     add(a, "-chardev");

@@ -1,7 +1,7 @@
 /* links: worker/vmm_qemu_args.c worker/vmm_qemu_open.c worker/vmm_process.c worker/vmm_tail.c */
 /* links: worker/child.c worker/child_exec.c worker/child_run.c */
-/* Unit tests of QEMU's arguments: the cache of translated code, huge pages, and that neither is part of a
- * snapshot's identity. */
+/* Unit tests of QEMU's version and arguments: the cache of translated code, huge pages, and that neither is
+ * part of a snapshot's identity. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,9 +104,23 @@ static void test_identity(void **state)
     free(huge);
 }
 
+static void test_version(void **state)
+{
+    static const char *const bad[] = {"", "QEMU emulator version ", "QEMU emulator version 7",
+                                      "QEMU emulator version .7.2", "qemu-img version 7.2.22"};
+    char out[40];
+
+    (void)state;
+    assert_int_equal(vmm_qemu_parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\n", out), 0);
+    assert_string_equal(out, "7.2.22");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(vmm_qemu_parse_version(bad[i], out), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_version),
         cmocka_unit_test(test_translated_code),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_identity),

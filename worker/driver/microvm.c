@@ -110,10 +110,8 @@ void microvm_up(struct microvm_berth *b)
 {
     struct driver *d = b->driver;
 
-    if (microvm_machine_is_current(b)) {
-        b->snap->restored++;
+    if (microvm_machine_is_current(b))
         b->snap->failures = 0;
-    }
     log_info("microvm_up", "berth=%d network_ms=%.1f spawn_ms=%.1f load_ms=%.1f ready_ms=%.1f ms=%.1f",
              b->index, b->timings.network_ms, b->timings.spawn_ms, b->timings.configure_ms,
              b->timings.ready_ms, clock_mono_ms() - b->began);
@@ -295,7 +293,7 @@ void microvm_start(struct driver *d, int berth, const struct profile *profile)
     assert(b->state == MICROVM_IDLE);
     d->last = b->profile = profile;
     b->began = b->step_began = b->limit_began = clock_mono_ms();
-    b->active = b->parked = b->replacing = 0;
+    b->active = b->replacing = 0;
     memset(&b->timings, 0, sizeof(b->timings));
     ready = net_pool_take(d->net, berth, profile, on_policy, b, why, sizeof(why));
     if (ready < 0) {

@@ -56,7 +56,6 @@ struct microvm_snapshot {
     unsigned generation;               /* raised when it is given up: what was made before is another's */
     int refusals;                      /* of what was found on disk, since it was last ready */
     int set_known;                     /* loaded or recorded: no clone has to be looked at */
-    int restored;                      /* clones that became ready */
     int failures;                      /* clones that did not, since the last that did */
     char ws_path[MICROVM_WS_PATH_MAX]; /* of the browser in it; "" until the first clone has said it */
     double began, took;                /* ms: looking for it; until it was ready */
@@ -105,8 +104,8 @@ struct microvm_berth {
     int replacing;  /* the process is killed to make room for one that fits */
     int unreported; /* down, and on_down not called yet */
     int has_cgroup, network_pending, active;
-    int parked, paused;                                 /* nobody uses it; it is not to run */
-    int stands, turning;                                /* it does not run; a pause or resume is under way */
+    int paused;                                         /* nobody uses it: it is to stand still */
+    int stands, turning;                                /* it does; a pause or resume is under way */
     double began, step_began, limit_began, retry_after; /* ms */
     int warnings;
     struct driver_timings timings;

@@ -21,7 +21,6 @@ int microvm_connect(struct driver *d, int berth)
         return -1;
     }
     microvm_wake(b);
-    b->parked = 0;
     return dial(net_pool_socket(d->net, berth, SOCK_STREAM), d->image.address, d->image.cdp_port);
 }
 

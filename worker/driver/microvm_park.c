@@ -51,10 +51,8 @@ void microvm_set_active(struct driver *d, int berth, int active)
     struct microvm_berth *b = &d->berths[berth];
 
     b->active = active;
-    if (active) {
-        b->parked = 0;
+    if (active)
         microvm_wake(b);
-    }
     /* While it is restored it keeps the share that load() gave it. */
     if (b->has_cgroup && b->state != MICROVM_LOADING && b->state != MICROVM_ASKING)
         cgroup_set_active(d->cgroups, berth, active);
@@ -67,6 +65,6 @@ void microvm_park(struct driver *d, int berth)
     if (strcmp(d->settings->vm_warm, "paused") != 0 || b->state != MICROVM_UP || !b->vmm || b->paused ||
         (d->ops->can_pause && !d->ops->can_pause(d->host)))
         return;
-    b->parked = b->paused = 1;
+    b->paused = 1;
     turn(b);
 }

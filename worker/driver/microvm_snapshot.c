@@ -196,7 +196,7 @@ static void give_up(struct microvm_snapshot *s)
 
     snapshot_release(&s->snapshot);
     working_set_cleanup(&s->set);
-    s->set_known = s->failures = s->restored = 0;
+    s->set_known = s->failures = 0;
     s->ws_path[0] = '\0';
     s->generation++;
     s->state = MICROVM_SNAPSHOT_NONE;
