@@ -634,6 +634,18 @@ static void test_nonsense(void **state)
     stop(0);
 }
 
+/* Nothing is waited for that cannot come. */
+static void test_odd_image(void **state)
+{
+    (void)state;
+    publish();
+    d->image.prefix = 0;
+    step(start_until_load(0), VMM_LOAD, NULL);
+    wait_for(&downs, 1);
+    assert_non_null(strstr(why, "image.json"));
+    stop(0);
+}
+
 /* Only what runs a template can be blamed on the accelerator. */
 static void test_accelerator(void **state)
 {
@@ -704,13 +716,10 @@ static void test_waiting_one_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_course),
-        TEST(test_clones_that_end),
-        TEST(test_down_once),
-        TEST(test_woken_while_pausing),
-        TEST(test_nonsense),
-        TEST(test_accelerator),
-        TEST(test_lost_while_served),
+        TEST(test_course),           TEST(test_clones_that_end),
+        TEST(test_down_once),        TEST(test_woken_while_pausing),
+        TEST(test_nonsense),         TEST(test_odd_image),
+        TEST(test_accelerator),      TEST(test_lost_while_served),
         TEST(test_waiting_one_ends),
     };
 

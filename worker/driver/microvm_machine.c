@@ -212,6 +212,8 @@ void microvm_machine_restore(struct microvm_berth *b)
     len = guest_restore_format(&r, line, sizeof(line));
     if (len > 0)
         guest_link_send(&b->link, line, (size_t)len);
+    else
+        microvm_fail(b, "image.json: address, prefix or gateway are none that a guest takes");
     explicit_bzero(&r, sizeof(r));
     explicit_bzero(line, sizeof(line));
 }
