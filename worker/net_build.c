@@ -24,7 +24,9 @@
 #define NETWORKS_MAX 4096
 #define NFT_MS       10000
 #define DNS_PORT     53
-#define DNS_BACKLOG  16
+#define TIME_WAITS   1024 /* closed TCP connections that a berth's kernel remembers: each is ended by itself \
+                           */
+#define DNS_BACKLOG 16
 
 /* ---- addresses ---- */
 
@@ -122,6 +124,8 @@ static int set_up_inside(struct net_pool *p, int berth, int *udp, int *tcp)
     dns.sin_addr.s_addr = p->tap ? p->tap->gateway.s_addr : htonl(INADDR_LOOPBACK);
     if (net_if_sysctl("ipv6/conf/all/disable_ipv6", NULL, 1) != 0 && errno != ENOENT)
         return -1;
+    /* Between two sessions all are gone through at once, by a worker that has others to serve. */
+    (void)net_if_sysctl("ipv4/tcp_max_tw_buckets", NULL, TIME_WAITS);
     if (net_if_up("lo") != 0 || net_if_set_address("eth0", b->self, NET_POOL_PREFIX) != 0 ||
         net_if_up("eth0") != 0 || net_if_default_route(b->host) != 0)
         return -1;

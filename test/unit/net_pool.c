@@ -39,6 +39,7 @@
 #include "worker/egress.h"
 #include "worker/host_lock.h"
 #include "worker/net_clean.h"
+#include "worker/net_if.h"
 #include "worker/net_pool.h"
 #include "worker/net_space.h"
 #include "worker/net_tap.h"
@@ -494,6 +495,20 @@ static void test_rates(void **state)
     profile.upload_mbps = 0;
 }
 
+/* A session may leave as many connections in TIME_WAIT as it likes: what is to be ended at once is bounded.
+ */
+static void test_closed_connections(void **state)
+{
+    int of_host = net_if_get_sysctl("ipv4/tcp_max_tw_buckets", NULL), of_berth;
+
+    (void)state;
+    inside(0);
+    of_berth = net_if_get_sysctl("ipv4/tcp_max_tw_buckets", NULL);
+    outside();
+    assert_in_range(of_berth, 1, 1024);
+    assert_int_equal(net_if_get_sysctl("ipv4/tcp_max_tw_buckets", NULL), of_host);
+}
+
 static const int *holders;               /* of the next pool */
 static const struct net_tap_config *tap; /* of the next pool */
 
@@ -656,8 +671,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reset), cmocka_unit_test(test_far_ends), cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_rates), cmocka_unit_test(test_killed),   cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_far_ends),
+        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_closed_connections),
     };
 
     if (geteuid() != 0) {
