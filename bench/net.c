@@ -3,8 +3,8 @@
  *
  *   net [--rounds 200] [--berths 16] [--connections 32]
  *
- * Each step is timed by itself, with real namespaces, links and rules of a worker of its own; the same with
- * the program ip, a process for each step, is beside it. On standard output: one line of JSON for each step
+ * Each step is timed by itself, with real namespaces, links and rules of a worker of its own; the program ip,
+ * a process for each step, takes turns with it. On standard output: one line of JSON for each step and way
  * (times in microseconds). */
 /* links: bench/histogram.c worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
 /* links: worker/net_pool.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c */
@@ -44,14 +44,19 @@ static struct settings settings = {.net_cidr = (char *)"10.211.0.0/16",
                                    .dns_connections = 8,
                                    .dns_timeout = 2000};
 
-static void report(const char *step, const struct histogram *h)
+static void report_by(const char *way, const char *step, const struct histogram *h)
 {
     struct buf out = {0};
 
     histogram_add_json(h, &out);
-    printf("{\"step\":\"%s\",\"us\":%s}\n", step, out.data);
+    printf("{\"way\":\"%s\",\"step\":\"%s\",\"us\":%s}\n", way, step, out.data);
     fflush(stdout);
     buf_cleanup(&out);
+}
+
+static void report(const char *step, const struct histogram *h)
+{
+    report_by("berth", step, h);
 }
 
 static void add(struct histogram *h, double began_ms)
@@ -67,67 +72,83 @@ static void need(int ok, const char *what)
 
 /* ---- by themselves ---- */
 
-static void measure_parts(void)
+enum { SPACE_MADE, PAIR_MADE, PAIR_REMOVED, SPACE_REMOVED, PARTS };
+
+static const char *const part_names[PARTS] = {"namespace made", "pair of interfaces made",
+                                              "pair of interfaces removed", "namespace removed"};
+static char space_name[64], if_name[16];
+
+static void parts_by_netlink(struct histogram h[PARTS])
 {
-    struct histogram *h = mem_alloc(4 * sizeof(*h));
-    char name[64], ifname[16];
+    double began = clock_mono_ms();
+    int space = net_space_make(space_name, 0);
 
-    snprintf(name, sizeof(name), "berth-%s-0", worker_id);
-    snprintf(ifname, sizeof(ifname), "bthb%d", (int)getpid() % 1000000);
-    for (int i = 0; i < rounds; i++) {
-        double began = clock_mono_ms();
-        int space = net_space_make(name, 0);
-
-        need(space >= 0, "make");
-        add(&h[0], began);
-        began = clock_mono_ms();
-        need(net_space_link(ifname, "eth0", space) == 0, "link");
-        add(&h[1], began);
-        began = clock_mono_ms();
-        need(net_space_unlink(ifname) == 0, "unlink");
-        add(&h[2], began);
-        began = clock_mono_ms();
-        close(space);
-        need(net_space_remove(name) == 0, "remove");
-        add(&h[3], began);
-    }
-    report("namespace made", &h[0]);
-    report("pair of interfaces made", &h[1]);
-    report("pair of interfaces removed", &h[2]);
-    report("namespace removed", &h[3]);
-    free(h);
+    need(space >= 0, "make");
+    add(&h[SPACE_MADE], began);
+    began = clock_mono_ms();
+    need(net_space_link(if_name, "eth0", space) == 0, "link");
+    add(&h[PAIR_MADE], began);
+    began = clock_mono_ms();
+    need(net_space_unlink(if_name) == 0, "unlink");
+    add(&h[PAIR_REMOVED], began);
+    began = clock_mono_ms();
+    close(space);
+    need(net_space_remove(space_name) == 0, "remove");
+    add(&h[SPACE_REMOVED], began);
 }
 
-static void run_ip(char ip[64], const char *a, const char *b, const char *c, const char *d)
+static void run_ip(char *ip, const char *line, struct histogram *h)
 {
-    char *argv[] = {ip, (char *)a, (char *)b, (char *)c, (char *)d, NULL};
+    char words[200], *argv[16] = {ip}, *rest = words;
     struct buf output = {0};
+    double began;
 
+    snprintf(words, sizeof(words), "%s", line);
+    for (int n = 1; n < 15 && (argv[n] = strtok_r(rest, " ", &rest)); n++)
+        ;
+    began = clock_mono_ms();
     need(child_run(argv, NULL, &output, 60000) == 0, "ip");
+    add(h, began);
     buf_cleanup(&output);
 }
 
-static void measure_ip(void)
+static void parts_by_ip(char *ip, struct histogram h[PARTS])
 {
-    struct histogram *h = mem_alloc(2 * sizeof(*h));
-    char ip[64], name[64];
+    char line[200];
 
-    if (child_find_program("ip", ip, sizeof(ip)) != 0)
-        goto cleanup;
-    snprintf(name, sizeof(name), "berth-%s-0", worker_id);
-    for (int i = 0; i < rounds / 4 + 1; i++) {
-        double began = clock_mono_ms();
+    snprintf(line, sizeof(line), "netns add %s", space_name);
+    run_ip(ip, line, &h[SPACE_MADE]);
+    snprintf(line, sizeof(line), "link add %s type veth peer name eth0 netns %s", if_name, space_name);
+    run_ip(ip, line, &h[PAIR_MADE]);
+    snprintf(line, sizeof(line), "link del %s", if_name);
+    run_ip(ip, line, &h[PAIR_REMOVED]);
+    snprintf(line, sizeof(line), "netns del %s", space_name);
+    run_ip(ip, line, &h[SPACE_REMOVED]);
+}
 
-        run_ip(ip, "netns", "add", name, NULL);
-        add(&h[0], began);
-        began = clock_mono_ms();
-        run_ip(ip, "netns", "del", name, NULL);
-        add(&h[1], began);
+/* In turns, each first as often as the other; a process takes longer: it gets a quarter of the rounds. */
+static void measure_parts(void)
+{
+    struct histogram *ours = mem_alloc(PARTS * sizeof(*ours)), *theirs = mem_alloc(PARTS * sizeof(*theirs));
+    char ip[64];
+    int found = child_find_program("ip", ip, sizeof(ip)) == 0;
+
+    snprintf(space_name, sizeof(space_name), "berth-%s-0", worker_id);
+    snprintf(if_name, sizeof(if_name), "bthb%d", (int)getpid() % 1000000);
+    for (int i = 0; i < rounds; i++) {
+        if (found && i % 8 == 0)
+            parts_by_ip(ip, theirs);
+        parts_by_netlink(ours);
+        if (found && i % 8 == 4)
+            parts_by_ip(ip, theirs);
     }
-    report("ip netns add", &h[0]);
-    report("ip netns del", &h[1]);
-cleanup:
-    free(h);
+    for (int i = 0; i < PARTS; i++) {
+        report(part_names[i], &ours[i]);
+        if (found)
+            report_by("ip", part_names[i], &theirs[i]);
+    }
+    free(ours);
+    free(theirs);
 }
 
 /* ---- a pool ---- */
@@ -271,7 +292,6 @@ int main(int argc, char **argv)
     lock = host_lock_take_worker(worker_id, err, sizeof(err));
     need(lock >= 0, "lock");
     measure_parts();
-    measure_ip();
     measure_pool();
     close(lock);
     return 0;

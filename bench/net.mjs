@@ -2,8 +2,8 @@
 //
 //   make bench-net             or: node bench/net.mjs [--rounds 200] [--berths 16] [--connections 32] [--out FOLDER] [--quick]
 //
-// As root. Namespaces, links and rules are real (bench/net.c), in a pool as a worker has it; the same with the program `ip` is
-// beside it. Connections: TCP, to a server of this host, open when the berth is emptied.
+// As root. Namespaces, links and rules are real (bench/net.c), in a pool as a worker has it; the program `ip` takes turns with what it
+// can do, too. Connections: TCP, to a server of this host, open when the berth is emptied.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -33,7 +33,12 @@ await rest.pause();
 const steps = stdout.trim().split('\n').map((line) => JSON.parse(line));
 const result = { machine: machine(), options: opt, steps, others: rest.others() };
 const ms = (us) => (us / 1000).toFixed(3);
-const rows = steps.map(({ step, us }) => [step === 'emptied, with connections' ? `emptied, with ${opt.connections} connections` : step, ms(us.p50), ms(us.p99), us.n]);
-console.log(table(['', 'median ms', 'p99 ms', 'times'], rows));
+const peer = new Map(steps.filter(({ way }) => way === 'ip').map(({ step, us }) => [step, us]));
+const rows = steps.filter(({ way }) => way === 'berth').map(({ step, us }) => {
+  const ip = peer.get(step);
+  const name = step === 'emptied, with connections' ? `emptied, with ${opt.connections} connections` : step;
+  return [name, ms(us.p50), ms(us.p99), us.n, ip ? ms(ip.p50) : null, ip ? (us.p50 / ip.p50).toFixed(2) : null];
+});
+console.log(table(["a berth's network, ms", 'p50', 'p99', 'times', 'ip, p50', '× ip'], rows));
 writeJson(join(opt.out, 'net.json'), result);
 console.log(`\nother programs used ${Math.round(result.others * 100)} % of the machine in between; results in ${opt.out}`);
