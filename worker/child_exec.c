@@ -122,8 +122,6 @@ static void enter(const struct child_spec *spec, uid_t uid, gid_t gid, int worke
         mount_proc(spec);
     if (spec->net_ns >= 0 && setns(spec->net_ns, CLONE_NEWNET) != 0)
         die("joining the network namespace");
-    for (int i = 0; i < spec->limit_count; i++)
-        limit(&spec->limits[i]);
     if (spec->uid >= 0) {
         /* Not glibc's, which would look for the worker's other threads. */
         if (syscall(SYS_setgroups, 0, NULL) != 0 ||
@@ -155,6 +153,9 @@ void child_exec(const struct child_spec *spec, uid_t uid, gid_t gid, int worker_
     enter(spec, uid, gid, worker_pidfd);
     reset_signals();
     place_fds(spec);
+    /* Not before: until then it has all of the worker's descriptors. */
+    for (int i = 0; i < spec->limit_count; i++)
+        limit(&spec->limits[i]);
     execve(spec->argv[0], spec->argv, spec->envp ? spec->envp : no_env);
     die(spec->argv[0]);
 }

@@ -1,12 +1,13 @@
 /* links: worker/vmm_process.c worker/vmm_tail.c worker/child.c worker/child_exec.c worker/child_run.c */
 /* Tests of a monitor's process: what it leaves to say, and that nothing of it is left when its end is told.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,9 +87,31 @@ static void test_kill(void **state)
     assert_string_equal(order, "release ");
 }
 
+/* A worker with many berths and clients has more descriptors than it grants to a monitor. */
+static void test_many_descriptors(void **state)
+{
+    static int fds[3000];
+    struct rlimit before, more;
+    int count = 0;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    more = (struct rlimit){before.rlim_max, before.rlim_max};
+    (void)setrlimit(RLIMIT_NOFILE, &more);
+    while (count < 3000 && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        count++;
+    start("exit 3");
+    ev_run(loop, 0);
+    while (count > 0)
+        close(fds[--count]);
+    (void)setrlimit(RLIMIT_NOFILE, &before);
+    assert_string_equal(why, "The monitor exited with status 3");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_end), cmocka_unit_test(test_kill)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_end), cmocka_unit_test(test_kill),
+                                       cmocka_unit_test(test_many_descriptors)};
 
     loop = ev_default_loop(EVFLAG_AUTO);
     return cmocka_run_group_tests(tests, NULL, NULL);
