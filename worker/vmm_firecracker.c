@@ -1,8 +1,5 @@
 /* vmm_firecracker.c: see vmm.h: a Firecracker process in its jail, driven over its API, one request at a
- * time.
- *
- * Nothing is polled for: the monitor's socket is announced by inotify. A step is a list of requests; the
- * first that is refused ends it. */
+ * time. A step is a list of requests; the first that is refused ends it. */
 #include "vmm_firecracker.h"
 
 #include <errno.h>
@@ -10,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +20,6 @@
 #define OVERHEAD_MB 64     /* the monitor itself, and the copy of its program in the jail */
 #define CALL_MS     60000  /* a request */
 #define SAVE_MS     180000 /* one that writes the guest's memory */
-#define LISTEN_S    0.002  /* between the socket's making and its listening */
 
 struct vmm {
     struct vmm_process process;
@@ -33,9 +28,7 @@ struct vmm {
     long uid;
     pid_t pid; /* of the monitor; -1 */
     struct fc_jail jail;
-    int watch; /* of the jail's run folder; -1 */
-    ev_timer listens;
-    struct vmm *next_waiting;
+    struct fc_wait wait;
     int api; /* the API's socket, found; -1 */
     struct fetch *fetch;
     struct fc_request requests[FC_REQUESTS_MAX]; /* of the step under way */
@@ -148,93 +141,13 @@ static void fc_resume(struct vmm *v)
     begin(v, VMM_RESUME, fc_state_request(0, v->requests));
 }
 
-/* ---- its socket ---- */
-
-static void stop_waiting(struct vmm *v)
+static void on_socket(void *arg, int api, pid_t pid, const char *error)
 {
-    struct vmm **at = &v->host->waiting;
+    struct vmm *v = arg;
 
-    while (*at && *at != v)
-        at = &(*at)->next_waiting;
-    if (*at)
-        *at = v->next_waiting;
-    if (!v->host->waiting)
-        ev_io_stop(v->host->loop, &v->host->told);
-    if (v->watch >= 0)
-        inotify_rm_watch(v->host->inotify, v->watch);
-    v->watch = -1;
-    ev_timer_stop(v->host->loop, &v->listens);
-}
-
-static void look_for_socket(struct vmm *v)
-{
-    char why[120];
-    int found = fc_jail_find(&v->jail, FC_API_SOCKET), fd, error;
-
-    if (found < 0)
-        return; /* something else was made there */
-    fd = fc_jail_connect(found, v->uid, &v->pid);
-    error = errno;
-    if (fd >= 0) {
-        close(fd);
-        v->api = found;
-        stop_waiting(v);
-        vmm_process_step(&v->process, VMM_SPAWN, NULL);
-        return;
-    }
-    close(found);
-    if (error == ECONNREFUSED) {
-        ev_timer_set(&v->listens, LISTEN_S, 0);
-        ev_timer_start(v->host->loop, &v->listens);
-        return;
-    }
-    stop_waiting(v);
-    snprintf(why, sizeof(why), "its API cannot be reached: %s", strerror(error));
-    vmm_process_step(&v->process, VMM_SPAWN, why);
-}
-
-static void on_listens(struct ev_loop *loop, ev_timer *w, int revents)
-{
-    (void)loop;
-    (void)revents;
-    look_for_socket(w->data);
-}
-
-/* Something was made in a jail's run folder. A lost event (IN_Q_OVERFLOW) says nothing of which: all look. */
-static void on_told(struct ev_loop *loop, ev_io *w, int revents)
-{
-    struct vmm_host *h = w->data;
-    char events[4096] __attribute__((aligned(8)));
-    struct vmm *v, *next;
-
-    (void)loop;
-    (void)revents;
-    while (read(h->inotify, events, sizeof(events)) > 0)
-        ;
-    for (v = h->waiting; v; v = next) {
-        next = v->next_waiting;
-        if (!ev_is_active(&v->listens))
-            look_for_socket(v);
-    }
-}
-
-static int wait_for_socket(struct vmm *v)
-{
-    struct vmm_host *h = v->host;
-    char path[640];
-
-    snprintf(path, sizeof(path), "%s/root/run", v->jail.folder);
-    v->watch = inotify_add_watch(h->inotify, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
-    if (v->watch < 0)
-        return -1;
-    v->next_waiting = h->waiting;
-    h->waiting = v;
-    if (!ev_is_active(&h->told)) {
-        ev_io_init(&h->told, on_told, h->inotify, EV_READ);
-        h->told.data = h;
-        ev_io_start(h->loop, &h->told);
-    }
-    return 0;
+    v->api = api;
+    v->pid = pid;
+    vmm_process_step(&v->process, VMM_SPAWN, error);
 }
 
 /* ---- start and end ---- */
@@ -287,7 +200,7 @@ static int serve_pages(struct vmm *v, const struct vmm_spec *spec)
 static void release(struct vmm *v)
 {
     free_pages(v);
-    stop_waiting(v);
+    fc_wait_end(&v->wait);
     fetch_free(v->fetch);
     forget_requests(v);
     vsock_link_free(v->link);
@@ -342,9 +255,8 @@ static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, con
     v->host = h;
     v->kind = spec->kind;
     v->uid = spec->place.uid;
-    v->pid = v->watch = v->api = v->state = v->jail.root = -1;
-    ev_init(&v->listens, on_listens);
-    v->listens.data = v;
+    v->pid = v->api = v->state = v->jail.root = -1;
+    v->wait.watch = -1;
     v->fetch = fetch_new(h->loop);
     if (v->kind == VMM_TEMPLATE) {
         v->state = make_state(spec);
@@ -353,7 +265,8 @@ static struct vmm *fc_spawn(struct vmm_host *h, const struct vmm_spec *spec, con
         v->request_count = fc_boot_requests(spec, v->requests);
     }
     what = "its jail";
-    if (fc_jail_make(&v->jail, h, spec) != 0 || wait_for_socket(v) != 0)
+    if (fc_jail_make(&v->jail, h, spec) != 0 ||
+        fc_wait_begin(&v->wait, h, &v->jail, v->uid, on_socket, v) != 0)
         goto fail;
     what = "its memory's pages";
     if (v->jail.paged && serve_pages(v, spec) != 0)

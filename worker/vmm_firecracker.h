@@ -33,7 +33,7 @@ struct vmm_host {
     int prefetch; /* 1: and those that guests touch first ahead of demand */
     int inotify;  /* tells of the sockets that monitors make */
     ev_io told;
-    struct vmm *waiting; /* spawned, without a socket so far */
+    struct fc_wait *waiting; /* for monitors without a socket so far */
 };
 
 /* What is copied into a clone that is served its pages before they are asked for; NULL: nothing. */
@@ -80,6 +80,27 @@ int fc_jail_connect(int found, long uid, pid_t *pid) MUST_USE;
 void fc_jail_clear_dead(const char *jails);
 /* Removes a folder and all below it without following links. 0, or -1 with errno. */
 int fc_jail_clear(const char *folder);
+
+/* ---- vmm_firecracker_wait.c ---- */
+
+struct fc_wait {
+    struct vmm_host *host;
+    const struct fc_jail *jail;
+    long uid;
+    int watch; /* of the jail's run folder; -1: does not wait */
+    ev_timer listens;
+    struct fc_wait *next;
+    void (*on_end)(void *arg, int api, pid_t pid, const char *error);
+    void *arg;
+};
+
+/* Waits until a monitor of this user listens on the jail's FC_API_SOCKET, or fc_wait_end. on_end, once, from
+ * the loop, after the wait's end: the socket (as fc_jail_find has it; the caller's from now on) and who
+ * listens; or -1, -1 and why it cannot be reached. 0, or -1 with errno. */
+int fc_wait_begin(struct fc_wait *w, struct vmm_host *h, const struct fc_jail *jail, long uid,
+                  void (*on_end)(void *arg, int api, pid_t pid, const char *error), void *arg) MUST_USE;
+/* No on_end any more. May be repeated, and called where none began (watch is -1). */
+void fc_wait_end(struct fc_wait *w);
 
 /* ---- vmm_firecracker_api.c ---- */
 

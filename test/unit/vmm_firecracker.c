@@ -2,7 +2,7 @@
 /* links: worker/vmm_firecracker_open.c worker/vmm_process.c worker/vmm_tail.c worker/vsock_link.c */
 /* links: worker/child.c worker/child_exec.c worker/child_run.c worker/host_lock.c */
 /* links: worker/page_server.c worker/page_server_hello.c worker/page_server_io.c */
-/* links: worker/working_set.c */
+/* links: worker/vmm_firecracker_wait.c worker/working_set.c */
 /* Unit tests of Firecracker's monitor: versions, what the API is told, what its refusals become, a jail's
  * layout and how nothing in it is followed, the vsock handshake. */
 #include <errno.h>
