@@ -16,7 +16,7 @@ import { Cdp } from './cdp.mjs';
 
 class DriverFile {
   constructor(options) {
-    Object.assign(this, { skip: false, budget: 60000, start: 120000, api: {}, browser: /^chrom/ }, options);
+    Object.assign(this, { skip: false, noPages: false, budget: 60000, start: 120000, api: {}, browser: /^chrom/ }, options);
     // Of a test with several sessions and starts: it has failed long before, by one of the other budgets.
     this.test = { skip: this.skip, timeout: 12 * Math.max(this.budget, this.start) };
   }
@@ -144,7 +144,7 @@ class DriverFile {
   }
 }
 
-/** driver: its name. skip: why its tests cannot run. env(): settings of its workers. api: settings of all programs. prepare(scope):
+/** driver: its name. skip: why its tests cannot run. noPages: why what needs a page cannot. env(): settings of its workers. api: settings of all programs. prepare(scope):
  * runs before the stack starts. traces(): where else its workers leave something (leftThings). browser: the name of the process
  * that is killed as a browser. budget, start: ms that a step may take, and coming up with warm browsers. */
 export function driverFile(options) {

@@ -1,18 +1,19 @@
 // The firecracker driver over the fake Firecracker and jailer: everything between the API and the monitor's socket is real, only
-// the machine is not. What a browser's insides show is firecracker.test.mjs's, which needs the real one.
+// the machine is not. The suites of all drivers and of all microVMs, without what needs a page; and what only a fake does on request:
+// whatever can go wrong.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack, waitFor } from './harness.mjs';
 import { driverFile } from './driver_file.mjs';
 import { guestFiles, install, missing } from './fake_firecracker.mjs';
-import { descendants, processes } from './host.mjs';
+import { driverSuite } from './driver_suite.mjs';
 import { manySessions } from './many_sessions.mjs';
+import { microvmSuite } from './microvm_suite.mjs';
 
 const MEMORY_MB = 128;
-const CLOCK_OFF = 30000;
 
 /** An image as scripts/image makes one, of files that only the fake takes for a kernel and a root. */
 function image(dir) {
@@ -39,6 +40,7 @@ let dir, fake;
 const file = driverFile({
   driver: 'firecracker',
   skip: missing(),
+  noPages: "the fake's browser answers a few methods of CDP: it shows no page and runs no script",
   start: 180000,
   browser: /^firecracker/,
   prepare(scope) {
@@ -60,45 +62,23 @@ const file = driverFile({
   traces: () => ({ folders: [join(dir, 'state', 'jails')] }),
 });
 
-const snapshots = () => readdirSync(join(dir, 'state', 'snapshots')).filter((name) => !name.startsWith('.'));
-
 /** A bare client on a session: who the guest says it is. */
 async function look(session) {
   const cdp = await file.cdp(session);
-  assert.ok((await cdp.send('Browser.getVersion')).product);
   return { cdp, guest: await cdp.send('Fake.guest') };
 }
 
-test('warm clones of one snapshot: each is somebody of its own, with the right time; released, nothing stays', file.test, async (t) => {
-  await file.warm();
-  const sessions = [await file.create(t)];
-  assert.equal((await file.stack.session(sessions[0].id)).warm, '1', 'it was restored before the session asked');
-  await file.warm();
-  sessions.push(await file.create(t));
-  const seen = [await look(sessions[0]), await look(sessions[1])];
-  for (const what of ['hostname', 'machineId', 'mac', 'random', 'vm']) assert.notEqual(seen[0].guest[what], seen[1].guest[what], what);
-  for (const { guest } of seen) assert.ok(Math.abs(guest.clockMs - Date.now()) < CLOCK_OFF, `the clock is off by ${guest.clockMs - Date.now()} ms`);
-  assert.equal(snapshots().length, 1);
-  for (const session of sessions) assert.equal((await file.release(session)).reason, 'released');
-  for (const { cdp } of seen) await cdp.closed;
-  await file.atRest();
-});
-
-test('a monitor that is killed: the session ends with the reason, its place is clean, the next one works', file.test, async (t) => {
-  await file.warm();
+/** For microvmSuite: what a clone is, by its own word. */
+async function lookAtGuest(_, t) {
   const session = await file.create(t);
-  const { cdp } = await look(session);
-  const victim = file.browserOf(session);
-  process.kill(victim.pid, 'SIGKILL');
-  assert.equal((await cdp.closed).code, 4004);
-  assert.equal((await file.ended(session)).reason, 'browser_crashed');
-  await file.atRest();
-  assert.notEqual(processes().get(victim.pid)?.start, victim.start);
-  const next = await file.create(t);
-  await look(next);
-  await file.release(next);
-  await file.atRest();
-});
+  const before = Date.now();
+  const { cdp, guest } = await look(session);
+  const { clockMs, ...seen } = guest;
+  return { session, seen: { guest: seen }, off: Math.max(before - clockMs, clockMs - Date.now(), 0), close: () => cdp.drop() };
+}
+
+driverSuite(file);
+microvmSuite(file, { state: () => join(dir, 'state'), misfit: (text) => text.replace(/firecracker \d+\./, 'firecracker 0.'), look: lookAtGuest });
 
 test('a browser that crashes in the guest: the guest says so, and the session ends', file.test, async (t) => {
   await file.warm();
@@ -109,22 +89,6 @@ test('a browser that crashes in the guest: the guest says so, and the session en
   const record = await file.ended(session);
   assert.equal(record.reason, 'browser_crashed');
   await file.atRest();
-});
-
-test('kill -9 of the worker: no monitor, jail or namespace is left by its next start, which uses the snapshot that is there', file.test, async (t) => {
-  const { worker } = file;
-  await file.warm();
-  const session = await file.create(t);
-  await look(session);
-  const before = snapshots();
-  assert.ok(descendants(worker.pid).some(({ name }) => name.startsWith('firecracker')));
-  await worker.kill();
-  assert.deepEqual(await worker.left({ things: false, timeout: file.budget }), []);
-  await worker.start();
-  assert.equal((await file.ended(session)).reason, 'worker_lost');
-  await file.warm();
-  assert.deepEqual(snapshots(), before);
-  assert.ok(!worker.log.some((line) => /snapshot_build\b/.test(line)), 'it was built again');
 });
 
 manySessions(file, { sessions: 24, clients: 3, workers: 2 });

@@ -13,6 +13,7 @@ void browser_close(void);                                 /* and all connections
 
 /* guest.c's */
 void guest_tell(struct text *out);
+long long guest_clock_ms(void);
 void guest_browser_died(void);
 
 #endif

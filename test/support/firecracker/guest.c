@@ -315,13 +315,18 @@ const unsigned char *guest_mac(void)
     return guest.mac;
 }
 
+long long guest_clock_ms(void)
+{
+    return clock_now() / 1000000;
+}
+
 void guest_tell(struct text *out)
 {
     text_addf(out,
               "\"hostname\":\"%s\",\"machineId\":\"%s\",\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\","
               "\"clockMs\":%lld,\"random\":\"%016" PRIx64 "\",\"vm\":\"%s\"",
               guest.hostname, guest.id, guest.mac[0], guest.mac[1], guest.mac[2], guest.mac[3], guest.mac[4],
-              guest.mac[5], (long long)(clock_now() / 1000000), guest.entropy, machine.id);
+              guest.mac[5], guest_clock_ms(), guest.entropy, machine.id);
     guest.entropy = guest.entropy * 6364136223846793005ULL + 1442695040888963407ULL;
 }
 
