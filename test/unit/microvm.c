@@ -628,9 +628,18 @@ static void test_nonsense(void **state)
     wait_for(&downs, 1);
     assert_non_null(strstr(why, "the guest talks nonsense"));
     stop(0);
+    /* What its template may have said comes before `ready`, and never after it. */
+    v = start_until_load(0);
+    step(v, VMM_LOAD, NULL);
+    guest_says(v, GUEST_SETTLED " quiet=1\n" GUEST_READY " total_ms=1\n");
+    wait_for(&ups, 2);
+    guest_says(v, GUEST_BOOTED " protocol=1\n");
+    wait_for(&downs, 2);
+    assert_non_null(strstr(why, "the guest says booted"));
+    stop(0);
     v = start_until_up(0);
     end(v, "QEMU was killed by signal 11 (Segmentation fault)");
-    wait_for(&downs, 2);
+    wait_for(&downs, 3);
     assert_string_equal(why, "the microVM ended: QEMU was killed by signal 11 (Segmentation fault)");
     stop(0);
 }

@@ -165,8 +165,9 @@ void microvm_on_message(struct microvm_berth *b, const struct guest_message *m)
         microvm_up(b);
         return;
     }
-    if (strcmp(m->word, GUEST_SETTLED) == 0 || strcmp(m->word, GUEST_BOOTED) == 0)
-        return; /* said by the template, delivered again */
+    if ((strcmp(m->word, GUEST_SETTLED) == 0 || strcmp(m->word, GUEST_BOOTED) == 0) &&
+        b->state != MICROVM_UP && b->state != MICROVM_ASKING)
+        return; /* said by the template, delivered again: before the clone's own `ready` */
     snprintf(text, sizeof(text), "the guest says %.40s: %.200s", m->word, why ? why : "");
     if (b->state == MICROVM_UP || waits(b))
         microvm_fail(b, text);
