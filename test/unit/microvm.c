@@ -3,345 +3,29 @@
 /* links: worker/driver/microvm_park.c worker/driver/microvm_prepare.c worker/driver/microvm_ready.c */
 /* links: worker/driver/microvm_snapshot.c worker/background.c worker/guest_link.c worker/guest/protocol.c */
 /* links: worker/snapshot.c worker/snapshot_build.c worker/snapshot_load.c worker/snapshot_prune.c */
-/* links: worker/snapshot_record.c worker/working_set.c */
+/* links: worker/snapshot_record.c worker/working_set.c test/support/fake_vmm.c test/support/microvm_host.c */
 /* Tests of a microVM driver's berths over a monitor that does what a test says, when it says so: what order
  * things happen in, and whatever else may come between. Snapshots are real files. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "shared/buf.h"
 #include "shared/clock.h"
 #include "shared/mem.h"
-#include "worker/cdp_http.h"
-#include "worker/driver/berth_cgroup.h"
-#include "worker/driver/dial.h"
+#include "test/support/fake_vmm.h"
+#include "test/support/microvm_host.h"
 #include "worker/driver/microvm.h"
 
 #define BERTHS  2
 #define LIMIT_S 60.0
-#define VMS_MAX 32
-
-/* ---- the host: it has what is asked for ---- */
-
-static int tap_error;     /* of net_tap_alone; 0: none */
-static int busy_cgroups;  /* so often one cannot be removed */
-static int cgroup_exists; /* what the tree that is no tree holds */
-
-int net_pool_take(struct net_pool *p, int berth, const struct profile *profile,
-                  void (*on_done)(void *arg, int result), void *arg, char *err, size_t errlen)
-{
-    (void)p, (void)berth, (void)profile, (void)on_done, (void)arg, (void)err, (void)errlen;
-    return 1;
-}
-
-int net_pool_reset(struct net_pool *p, int berth)
-{
-    (void)p, (void)berth;
-    return 0;
-}
-
-int net_pool_namespace(const struct net_pool *p, int berth)
-{
-    (void)p, (void)berth;
-    return -1;
-}
-
-int net_pool_tap(const struct net_pool *p, int berth, const unsigned char mac[6])
-{
-    (void)p, (void)berth, (void)mac;
-    return open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-int net_pool_socket(const struct net_pool *p, int berth, int type)
-{
-    (void)p, (void)berth;
-    return socket(AF_UNIX, type, 0);
-}
-
-int net_tap_alone(const struct net_tap_config *c, int *net_ns, int *tap)
-{
-    (void)c;
-    *net_ns = *tap = -1;
-    if (!tap_error)
-        return 0;
-    errno = tap_error;
-    return -1;
-}
-
-int cgroup_create(struct cgroup_tree *t, int berth, const struct cgroup_limits *limits, char *err,
-                  size_t errlen)
-{
-    (void)t, (void)berth, (void)limits, (void)err, (void)errlen;
-    cgroup_exists = 1;
-    return 0;
-}
-
-int cgroup_open(const struct cgroup_tree *t, int berth, int fds[CGROUP_PLACES_MAX])
-{
-    (void)t, (void)berth, (void)fds;
-    return 0;
-}
-
-int cgroup_remove(struct cgroup_tree *t, int berth)
-{
-    (void)t, (void)berth;
-    if (busy_cgroups > 0) {
-        busy_cgroups--;
-        errno = EBUSY;
-        return -1;
-    }
-    cgroup_exists = 0;
-    return 0;
-}
-
-void cgroup_kill(struct cgroup_tree *t, int berth)
-{
-    (void)t, (void)berth;
-}
-
-int cgroup_set_active(struct cgroup_tree *t, int berth, int active)
-{
-    (void)t, (void)berth, (void)active;
-    return 0;
-}
-
-int cgroup_usage(const struct cgroup_tree *t, int berth, struct cgroup_usage *out)
-{
-    (void)t, (void)berth, (void)out;
-    return 0;
-}
-
-long cgroup_oom_kills(const struct cgroup_tree *t, int berth)
-{
-    (void)t, (void)berth;
-    return 0;
-}
-
-void berth_cgroup_end(struct cgroup_tree *t, int berth)
-{
-    (void)t, (void)berth;
-}
-
-int dial(int fd, struct in_addr address, int port)
-{
-    (void)address, (void)port;
-    return fd;
-}
-
-struct cdp_http *
-cdp_http_start(struct ev_loop *loop, int fd, struct buf *request, int limit_ms,
-               void (*on_done)(void *arg, const struct cdp_http_reply *reply, const char *why), void *arg)
-{
-    (void)loop, (void)request, (void)limit_ms, (void)on_done, (void)arg;
-    close(fd);
-    return NULL;
-}
-
-void cdp_http_cancel(struct cdp_http *h)
-{
-    (void)h;
-}
-
-/* ---- the monitor ---- */
-
-const char *vmm_step_name(enum vmm_step which)
-{
-    static const char *const names[] = {"spawn", "boot", "save", "load", "pause", "resume"};
-
-    return names[which];
-}
-
-struct vmm {
-    enum vmm_kind kind;
-    struct vmm_events events;
-    int ours, guest; /* the ends of the control port */
-    int killed, gone;
-    char steps[128]; /* what was asked of it: "load pause " */
-};
-
-static struct vmm *vms[VMS_MAX];
-static int vm_count;
-static void (*on_spawn)(const struct vmm_spec *spec); /* something that happens meanwhile */
-
-static const char *const *accels(const struct vmm_host *h)
-{
-    static const char *const both[] = {"kvm", "tcg", NULL};
-
-    (void)h;
-    return both;
-}
-
-static void identify(const struct vmm_host *h, const struct vmm_machine *m, struct buf *out)
-{
-    (void)h, (void)m;
-    buf_adds(out, "monitor 1\n");
-}
-
-static int overhead_mb(const struct vmm_host *h, const struct vmm_machine *m)
-{
-    (void)h, (void)m;
-    return 1;
-}
-
-static void write_file(const char *folder, const char *name, const char *text)
-{
-    char path[600];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static struct vmm *spawn(struct vmm_host *h, const struct vmm_spec *spec, const struct vmm_events *events,
-                         char *err, size_t errlen)
-{
-    struct vmm *v = mem_alloc(sizeof(*v));
-    int pair[2];
-
-    (void)h, (void)err, (void)errlen;
-    assert_true(vm_count < VMS_MAX);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    v->kind = spec->kind;
-    v->events = *events;
-    v->ours = pair[0];
-    v->guest = pair[1];
-    vms[vm_count++] = v;
-    if (v->kind == VMM_TEMPLATE)
-        write_file(spec->folder, "state", "devices");
-    if (on_spawn)
-        on_spawn(spec);
-    return v;
-}
-
-static int control(struct vmm *v)
-{
-    int fd = v->ours;
-
-    v->ours = -1;
-    return fd;
-}
-
-static void ask(struct vmm *v, const char *step)
-{
-    size_t used = strlen(v->steps);
-
-    assert_false(v->gone);
-    snprintf(v->steps + used, sizeof(v->steps) - used, "%s ", step);
-}
-
-#define ASK(step)                                                                                            \
-    static void vm_##step(struct vmm *v)                                                                     \
-    {                                                                                                        \
-        ask(v, #step);                                                                                       \
-    }
-ASK(boot)
-ASK(save)
-ASK(load)
-ASK(pause)
-ASK(resume)
-
-static void vm_kill(struct vmm *v)
-{
-    assert_false(v->gone);
-    v->killed = 1;
-}
-
-static void let_go(struct vmm *v)
-{
-    if (v->ours >= 0)
-        close(v->ours);
-    if (v->guest >= 0)
-        close(v->guest);
-    v->ours = v->guest = -1;
-    v->gone = 1;
-}
-
-static int finish(struct vmm *v, int limit_ms)
-{
-    (void)limit_ms;
-    let_go(v);
-    return 0;
-}
-
-static pid_t pid(const struct vmm *v)
-{
-    (void)v;
-    return -1;
-}
-
-static const char *said(const struct vmm *v)
-{
-    (void)v;
-    return "";
-}
-
-static const struct vmm_ops ops = {
-    .name = "qemu",
-    .maps_file = 1,
-    .accels = accels,
-    .identify = identify,
-    .overhead_mb = overhead_mb,
-    .spawn = spawn,
-    .control = control,
-    .boot = vm_boot,
-    .save = vm_save,
-    .load = vm_load,
-    .pause = vm_pause,
-    .resume = vm_resume,
-    .kill = vm_kill,
-    .finish = finish,
-    .pid = pid,
-    .said = said,
-};
-
-/* The latest. */
-static struct vmm *vm(void)
-{
-    assert_true(vm_count > 0);
-    return vms[vm_count - 1];
-}
-
-static void step(struct vmm *v, enum vmm_step which, const char *error)
-{
-    assert_false(v->gone);
-    v->events.on_step(v->events.arg, which, error);
-}
-
-static void end(struct vmm *v, const char *why)
-{
-    assert_false(v->gone);
-    v->events.on_exit(v->events.arg, why);
-    let_go(v);
-}
-
-static void guest_says(const struct vmm *v, const char *line)
-{
-    assert_int_equal(write(v->guest, line, strlen(line)), (ssize_t)strlen(line));
-}
-
-/* What was said to the guest so far; "" if nothing. */
-static const char *guest_heard(const struct vmm *v)
-{
-    static char text[4096];
-    ssize_t n = read(v->guest, text, sizeof(text) - 1);
-
-    text[n > 0 ? n : 0] = '\0';
-    return text;
-}
 
 /* ---- the driver and its owner ---- */
 
@@ -393,10 +77,7 @@ static void wait_for(const int *counter, int value)
     ev_now_update(loop);
     ev_timer_start(loop, &limit);
     while (*counter < value && !late) {
-        for (int i = 0; i < vm_count; i++) {
-            if (vms[i]->killed && !vms[i]->gone)
-                end(vms[i], "QEMU was killed");
-        }
+        fake_vmm_end_killed();
         if (*counter < value)
             ev_run(loop, EVRUN_ONCE);
     }
@@ -428,14 +109,14 @@ static int set_up(void **state)
                                  .vm_prefetch = "off",
                                  .vm_huge_pages = "off"};
     loop = ev_default_loop(EVFLAG_AUTO);
-    vm_count = ups = downs = cleans = tap_error = busy_cgroups = cgroup_exists = 0;
-    on_spawn = NULL;
+    ups = downs = cleans = 0;
+    memset(&microvm_host, 0, sizeof(microvm_host));
     *why = '\0';
     d = mem_alloc(sizeof(*d));
     d->loop = loop;
     d->events = events;
     d->settings = &settings;
-    d->ops = &ops;
+    d->ops = &fake_vmm_ops;
     d->lock = -1;
     d->image.prefix = GUEST_PREFIX;
     d->image.address.s_addr = inet_addr(GUEST_ADDRESS);
@@ -463,8 +144,7 @@ static int tear_down(void **state)
     for (int i = 0; i < d->count; i++)
         microvm_berth_end(&d->berths[i]);
     microvm_snapshots_free(d);
-    for (int i = 0; i < vm_count; i++)
-        free(vms[i]);
+    fake_vmm_free_all();
     free(d->berths);
     free(d);
     snprintf(command, sizeof(command), "rm -rf %s", state_folder);
@@ -490,7 +170,7 @@ static void publish(void)
     fd = snapshot_memory_file(s, folder, (long)geteuid());
     assert_true(fd >= 0);
     close(fd);
-    write_file(folder, "state", "devices");
+    fake_vmm_write(folder, "state", "devices");
     assert_int_equal(snapshot_complete(s, folder, why, sizeof(why)), 0);
     assert_int_equal(snapshot_publish(s, folder, why, sizeof(why)), 0);
     close(lock);
@@ -501,14 +181,14 @@ static void publish(void)
 static struct vmm *start_until_load(int berth)
 {
     struct vmm *v;
-    int before = vm_count;
+    int before = fake_vmms.count;
 
     microvm_start(d, berth, &profile);
-    wait_for(&vm_count, before + 1);
+    wait_for(&fake_vmms.count, before + 1);
     /* Its browser's path is known, so it is not asked. */
     strcpy(snapshot()->ws_path, "/devtools/browser/1");
-    v = vm();
-    step(v, VMM_SPAWN, NULL);
+    v = fake_vmm();
+    fake_vmm_step(v, VMM_SPAWN, NULL);
     assert_string_equal(v->steps, "load ");
     return v;
 }
@@ -517,9 +197,9 @@ static struct vmm *start_until_up(int berth)
 {
     struct vmm *v = start_until_load(berth);
 
-    step(v, VMM_LOAD, NULL);
-    assert_non_null(strstr(guest_heard(v), GUEST_RESTORE " "));
-    guest_says(v, GUEST_READY " total_ms=1\n");
+    fake_vmm_step(v, VMM_LOAD, NULL);
+    assert_non_null(strstr(fake_vmm_heard(v), GUEST_RESTORE " "));
+    fake_vmm_says(v, GUEST_READY " total_ms=1\n");
     wait_for(&ups, ups + 1);
     return v;
 }
@@ -555,7 +235,7 @@ static void test_clones_that_end(void **state)
     s = snapshot();
     for (int i = 0; i < 3; i++) {
         assert_int_equal(access(s->snapshot.folder, F_OK), 0);
-        end(start_until_load(0), "QEMU exited with status 1: load of migration failed");
+        fake_vmm_end(start_until_load(0), "QEMU exited with status 1: load of migration failed");
         wait_for(&downs, i + 1);
         assert_non_null(strstr(why, "load of migration failed"));
         stop(0);
@@ -572,14 +252,14 @@ static void test_down_once(void **state)
     (void)state;
     publish();
     v = start_until_load(0);
-    guest_says(v, GUEST_RESTORE_FAILED " why=clock\n");
+    fake_vmm_says(v, GUEST_RESTORE_FAILED " why=clock\n");
     while (d->berths[0].state == MICROVM_LOADING)
         ev_run(loop, EVRUN_ONCE);
-    step(v, VMM_LOAD, "QMP: the connection was closed");
+    fake_vmm_step(v, VMM_LOAD, "QMP: the connection was closed");
     wait_for(&downs, 1);
     assert_non_null(strstr(why, "restore-failed: clock"));
     if (!v->gone)
-        step(v, VMM_LOAD, "QMP: the connection was closed");
+        fake_vmm_step(v, VMM_LOAD, "QMP: the connection was closed");
     let_run();
     assert_int_equal(downs, 1);
     stop(0);
@@ -601,18 +281,18 @@ static void test_woken_while_pausing(void **state)
     close(fd);
     microvm_set_active(d, 0, 1);
     assert_string_equal(v->steps, "load pause ");
-    step(v, VMM_PAUSE, NULL);
+    fake_vmm_step(v, VMM_PAUSE, NULL);
     assert_string_equal(v->steps, "load pause resume ");
-    assert_int_equal(strncmp(guest_heard(v), GUEST_CLOCK " time_ns=", 14), 0);
+    assert_int_equal(strncmp(fake_vmm_heard(v), GUEST_CLOCK " time_ns=", 14), 0);
     /* And the other way round. */
     microvm_park(d, 0);
     assert_string_equal(v->steps, "load pause resume ");
-    step(v, VMM_RESUME, NULL);
+    fake_vmm_step(v, VMM_RESUME, NULL);
     assert_string_equal(v->steps, "load pause resume pause ");
-    step(v, VMM_PAUSE, NULL);
+    fake_vmm_step(v, VMM_PAUSE, NULL);
     microvm_set_active(d, 0, 1);
     assert_string_equal(v->steps, "load pause resume pause resume ");
-    step(v, VMM_RESUME, NULL);
+    fake_vmm_step(v, VMM_RESUME, NULL);
     stop(0);
 }
 
@@ -624,21 +304,21 @@ static void test_nonsense(void **state)
     (void)state;
     publish();
     v = start_until_up(0);
-    guest_says(v, "A guest that was broken into\n");
+    fake_vmm_says(v, "A guest that was broken into\n");
     wait_for(&downs, 1);
     assert_non_null(strstr(why, "the guest talks nonsense"));
     stop(0);
     /* What its template may have said comes before `ready`, and never after it. */
     v = start_until_load(0);
-    step(v, VMM_LOAD, NULL);
-    guest_says(v, GUEST_SETTLED " quiet=1\n" GUEST_READY " total_ms=1\n");
+    fake_vmm_step(v, VMM_LOAD, NULL);
+    fake_vmm_says(v, GUEST_SETTLED " quiet=1\n" GUEST_READY " total_ms=1\n");
     wait_for(&ups, 2);
-    guest_says(v, GUEST_BOOTED " protocol=1\n");
+    fake_vmm_says(v, GUEST_BOOTED " protocol=1\n");
     wait_for(&downs, 2);
     assert_non_null(strstr(why, "the guest says booted"));
     stop(0);
     v = start_until_up(0);
-    end(v, "QEMU was killed by signal 11 (Segmentation fault)");
+    fake_vmm_end(v, "QEMU was killed by signal 11 (Segmentation fault)");
     wait_for(&downs, 3);
     assert_string_equal(why, "the microVM ended: QEMU was killed by signal 11 (Segmentation fault)");
     stop(0);
@@ -650,7 +330,7 @@ static void test_odd_image(void **state)
     (void)state;
     publish();
     d->image.prefix = 0;
-    step(start_until_load(0), VMM_LOAD, NULL);
+    fake_vmm_step(start_until_load(0), VMM_LOAD, NULL);
     wait_for(&downs, 1);
     assert_non_null(strstr(why, "image.json"));
     stop(0);
@@ -660,17 +340,17 @@ static void test_odd_image(void **state)
 static void test_accelerator(void **state)
 {
     (void)state;
-    tap_error = ENOSPC;
+    microvm_host.tap_error = ENOSPC;
     microvm_start(d, 0, &profile);
     wait_for(&downs, 1);
     assert_non_null(strstr(why, "cannot prepare a template: No space left on device"));
     assert_string_equal(d->accel, "kvm");
     stop(0);
-    tap_error = 0;
+    microvm_host.tap_error = 0;
     microvm_start(d, 0, &profile);
-    wait_for(&vm_count, 1);
-    end(vm(), "QEMU exited with status 1: no KVM here");
-    wait_for(&vm_count, 2);
+    wait_for(&fake_vmms.count, 1);
+    fake_vmm_end(fake_vmm(), "QEMU exited with status 1: no KVM here");
+    wait_for(&fake_vmms.count, 2);
     assert_string_equal(d->accel, "tcg");
     assert_int_equal(downs, 1);
     stop(0);
@@ -679,7 +359,7 @@ static void test_accelerator(void **state)
 static void take_away(const struct vmm_spec *spec)
 {
     (void)spec;
-    on_spawn = NULL;
+    fake_vmms.on_spawn = NULL;
     snapshot_remove(&snapshot()->snapshot);
 }
 
@@ -688,11 +368,11 @@ static void test_lost_while_served(void **state)
 {
     (void)state;
     publish();
-    on_spawn = take_away;
+    fake_vmms.on_spawn = take_away;
     microvm_start(d, 0, &profile);
     microvm_start(d, 1, &profile);
-    wait_for(&vm_count, 2); /* a clone in vain, and the template of another */
-    assert_int_equal(vm()->kind, VMM_TEMPLATE);
+    wait_for(&fake_vmms.count, 2); /* a clone in vain, and the template of another */
+    assert_int_equal(fake_vmm()->kind, VMM_TEMPLATE);
     assert_int_equal(downs, 0);
     assert_int_equal(d->berths[1].state, MICROVM_SNAPSHOT);
 }
@@ -705,18 +385,18 @@ static void test_waiting_one_ends(void **state)
 
     (void)state;
     publish();
-    d->cgroups = (struct cgroup_tree *)&cgroup_exists;
+    d->cgroups = (struct cgroup_tree *)&microvm_host;
     settings.vm_ready = 1;
     start_until_up(0);
     stop(0);
-    wait_for(&vm_count, 2);
-    step(vm(), VMM_SPAWN, NULL);
+    wait_for(&fake_vmms.count, 2);
+    fake_vmm_step(fake_vmm(), VMM_SPAWN, NULL);
     b->began -= 3600000;
-    busy_cgroups = 2;
+    microvm_host.busy_cgroups = 2;
     d->berths[1].retry_after = clock_mono_ms() + 3600000; /* it is not the one */
-    end(vm(), "QEMU was killed by signal 9 (Killed)");
+    fake_vmm_end(fake_vmm(), "QEMU was killed by signal 9 (Killed)");
     b->retry_after = clock_mono_ms() + 200;
-    wait_for(&vm_count, 3);
+    wait_for(&fake_vmms.count, 3);
     assert_int_equal(b->warnings, 0);
     assert_true(clock_mono_ms() >= b->retry_after);
 }
