@@ -24,9 +24,8 @@
 #define NETWORKS_MAX 4096
 #define NFT_MS       10000
 #define DNS_PORT     53
-#define TIME_WAITS   1024 /* closed TCP connections that a berth's kernel remembers: each is ended by itself \
-                           */
-#define DNS_BACKLOG 16
+#define DNS_BACKLOG  16
+#define TIME_WAITS   1024 /* closed TCP connections that a berth's kernel remembers */
 
 /* ---- addresses ---- */
 
