@@ -368,7 +368,7 @@ static int with_browser(const char *path, int (*work)(struct cdp *c), char *why,
 
 int cdp_warm(const char *path, char *why, unsigned long size)
 {
-    return with_browser(path, warm, why, size) != 0 ? -1 : cdp_alive(why, size);
+    return with_browser(path, warm, why, size) != 0 ? -1 : cdp_answered(cdp_ask(), why, size);
 }
 
 int cdp_renew(const char *path, char *why, unsigned long size)
@@ -376,21 +376,32 @@ int cdp_renew(const char *path, char *why, unsigned long size)
     return with_browser(path, renew, why, size);
 }
 
-int cdp_alive(char *why, unsigned long size)
+int cdp_ask(void)
 {
     static const char request[] =
         "GET /json/version HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-    char answer[2048];
-    int fd = connect_browser(), result = -1;
+    int fd = connect_browser();
 
-    if (fd >= 0 && send_all(fd, request, sizeof(request) - 1) == 0) {
-        ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
-        if (n >= 12 && !strncmp(answer, "HTTP/1.1 200", 12))
-            result = 0;
+    if (fd >= 0 && send_all(fd, request, sizeof(request) - 1) != 0) {
+        close(fd);
+        fd = -1;
     }
-    if (result != 0)
+    return fd;
+}
+
+int cdp_answered(int fd, char *why, unsigned long size)
+{
+    static const char ok[] = "HTTP/1.1 200";
+    char answer[2048];
+    ssize_t n = fd >= 0 ? recv(fd, answer, sizeof(answer), 0) : -1;
+
+    if (n < 0)
         snprintf(why, size, "the browser does not answer: %s", strerror(errno));
+    else if (n < (ssize_t)sizeof(ok) - 1 || strncmp(answer, ok, sizeof(ok) - 1) != 0)
+        snprintf(why, size, "the browser does not answer HTTP 200");
+    else
+        why = NULL;
     if (fd >= 0)
         close(fd);
-    return result;
+    return why ? -1 : 0;
 }

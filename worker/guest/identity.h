@@ -9,7 +9,7 @@ int identity_prepare(void);
 /* Into the kernel's pool, counted as entropy, and out of it into every generator of the kernel at once. */
 int identity_seed(const unsigned char *bytes, size_t size);
 int identity_clock(uint64_t time_ns);
-/* id: the machine id. The boot id is drawn anew: seed first. */
+/* id: the machine id, 32 digits. The boot id is drawn anew: seed first. */
 int identity_set(const char *hostname, const char *id);
 
 #endif

@@ -123,12 +123,13 @@ static void on_output_event(struct watch *w, uint32_t events)
 
 /* ---- restore ---- */
 
+/* NULL, or what failed: the host ends the machine then, with whatever is open in it. */
 static const char *restore(const struct guest_restore *r)
 {
     static char why[GUEST_WHY_MAX];
     struct sockaddr_in target = {
         .sin_family = AF_INET, .sin_port = htons(CDP_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd;
+    int asked = -1, fd;
 
     steps_begin();
     if (identity_seed(r->entropy, r->entropy_size) != 0)
@@ -137,6 +138,8 @@ static const char *restore(const struct guest_restore *r)
     if (identity_clock(r->time_ns) != 0)
         return "clock";
     step("clock");
+    if (!r->fresh_renderer) /* its answer takes longest, and another processor */
+        asked = cdp_ask();
     if (identity_set(r->hostname, r->id) != 0)
         return "identity";
     step("identity");
@@ -147,7 +150,7 @@ static const char *restore(const struct guest_restore *r)
     if (r->fresh_renderer && cdp_renew(browser.path, why, sizeof(why)) != 0)
         return why;
     step("renderer");
-    if (cdp_alive(why, sizeof(why)) != 0)
+    if (!r->fresh_renderer && cdp_answered(asked, why, sizeof(why)) != 0)
         return why;
     relay.peer = r->gateway; /* the host, however it got here */
     fd = net_listen(GUEST_CDP_PORT);
@@ -235,7 +238,7 @@ static void boot_network(void)
     if (inet_pton(AF_INET, text, &gateway) != 1)
         boot_fail("berth.gateway");
     if (net_address(address, prefix) != 0 || net_up() != 0 || net_gateway(gateway) != 0 ||
-        net_resolver((struct in_addr){0}) != 0)
+        net_resolver(gateway) != 0)
         boot_fail(NET_IF);
 }
 

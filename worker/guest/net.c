@@ -13,17 +13,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Its socket stays open: a clone makes none. */
 static int control(unsigned long request, void *arg)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result, saved;
+    static int fd = -1;
 
     if (fd < 0)
-        return -1;
-    result = ioctl(fd, request, arg);
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return result < 0 ? -1 : 0;
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd < 0 || ioctl(fd, request, arg) < 0 ? -1 : 0;
 }
 
 static struct ifreq interface(const char *name)
@@ -138,9 +135,13 @@ int net_mac(const unsigned char mac[6])
 
 int net_resolver(struct in_addr server)
 {
+    static struct in_addr current;
     char text[64], address[INET_ADDRSTRLEN];
-    int fd = open("/etc/resolv.conf", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), result = 0;
+    int fd, result = 0;
 
+    if (server.s_addr && current.s_addr == server.s_addr)
+        return 0;
+    fd = open("/etc/resolv.conf", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
     if (server.s_addr) {
@@ -149,6 +150,8 @@ int net_resolver(struct in_addr server)
         result = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
     }
     close(fd);
+    if (result == 0)
+        current = server;
     return result;
 }
 

@@ -6,7 +6,8 @@
 #define NET_IF "eth0"
 
 int net_loopback(void);
-/* Changes only what differs: an address that is set again is a change to whoever watches. */
+/* Address, gateway, MAC and resolver change only what differs: what is set again is a change to whoever
+ * watches, the browser among them. */
 int net_address(struct in_addr address, int prefix);
 int net_gateway(struct in_addr gateway); /* the default route */
 int net_mac(const unsigned char mac[6]); /* while the interface is up */
