@@ -7,7 +7,7 @@
  * a process for each step, takes turns with it. On standard output: one line of JSON for each step and way
  * (times in microseconds). */
 /* links: bench/histogram.c worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
-/* links: worker/net_pool.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c */
+/* links: worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c */
 /* links: worker/net_wipe.c worker/netlink.c worker/egress.c worker/child.c */
 /* links: worker/child_exec.c worker/child_run.c worker/host_lock.c */
 /* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c worker/dns_message.c worker/dns_relay.c */

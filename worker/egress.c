@@ -280,13 +280,11 @@ void egress_rules_create(struct buf *out, const struct egress_table *t)
         add_elements(out, "add", t, &t->berths[i], t->berths[i].policy);
 }
 
-void egress_rules_switch(struct buf *out, const struct egress_table *t, int berth, int policy,
-                         int with_chains)
+void egress_rules_switch(struct buf *out, const struct egress_table *t, int berth, int policy)
 {
     const struct egress_berth *b = &t->berths[berth];
 
-    if (with_chains)
-        add_policy(out, t, policy);
+    add_policy(out, t, policy);
     add_elements(out, "delete", t, b, b->policy);
     add_elements(out, "add", t, b, policy);
 }

@@ -3,7 +3,7 @@
  * Everything public over IPv4 is open; private, special and multicast ranges, the host itself, other berths
  * and IPv6 are not. A policy opens more: IPv4 networks, and "host" (the worker's own host as
  * host.berth.internal). How many connections a berth may have is limited too. This module only parses and
- * writes text: net_pool.c runs nft. */
+ * writes text: net_build.c and net_pool.c run nft. */
 #ifndef BERTH_EGRESS_H
 #define BERTH_EGRESS_H
 #include <netinet/in.h>
@@ -55,7 +55,15 @@ struct egress_table {
     int marks;       /* 1: a berth's connections are marked (egress_mark) */
 };
 
-#define EGRESS_COUNTS "counts" /* the set in the table that has each interface's connections */
+/* Names in the table, for those who change it by netlink (net_rules.c). */
+#define EGRESS_COUNTS        "counts"     /* set: each interface's connections */
+#define EGRESS_FORWARD_OF    "forward_of" /* maps: each interface's chain of what passes through the host, … */
+#define EGRESS_INPUT_OF      "input_of" /* … and of what is meant for the host */
+#define EGRESS_HOSTS         "hosts"    /* set: interface and address where a policy has the host */
+#define EGRESS_FORWARD_CHAIN "forward_" /* and the policy's index */
+#define EGRESS_INPUT_CHAIN   "input_"
+#define EGRESS_INSIDE        "berth" /* the table inside a namespace */
+
 /* The mark of a berth's connections in the host's connection tracking: no other berth of the host has it. */
 uint32_t egress_mark(const struct egress_berth *b);
 
@@ -65,10 +73,8 @@ uint32_t egress_mark(const struct egress_berth *b);
 int egress_table_policy(struct egress_table *t, const struct egress_policy *policy);
 /* The whole table, replacing one of the same name. */
 void egress_rules_create(struct buf *out, const struct egress_table *t);
-/* The transaction that gives a berth another policy, with that policy's chains if they may not be there yet.
- * t is not changed. */
-void egress_rules_switch(struct buf *out, const struct egress_table *t, int berth, int policy,
-                         int with_chains);
+/* The transaction that makes a policy's chains, there or not, and gives it to a berth. t is not changed. */
+void egress_rules_switch(struct buf *out, const struct egress_table *t, int berth, int policy);
 void egress_rules_delete(struct buf *out, const char *table_name);
 /* Inside a berth's namespace: only this user (the worker) may open connections to the debugging port. */
 void egress_rules_inside(struct buf *out, int cdp_port, unsigned uid);

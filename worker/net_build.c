@@ -1,5 +1,5 @@
 /* net_build.c: making the networks of all berths when a worker opens. `nft` is run for the host's table and
- * for the rules inside of each namespace; all else is system calls. */
+ * for the rules inside the first namespace, of which the others get copies; all else is system calls. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "net_clean.h"
 #include "net_if.h"
 #include "net_pool_internal.h"
+#include "net_rules.h"
 #include "net_shape.h"
 #include "net_space.h"
 #include "net_tap.h"
@@ -232,12 +233,43 @@ static int choose_names(struct net_pool *p, const struct settings *settings, cha
     return 0;
 }
 
+/* The rules inside a namespace, while the calling thread is in it: nft's in the first one, copies of them in
+ * the others. */
+static int copy_rules(struct buf *copy)
+{
+    return copy->len ? net_rules_make(copy) : net_rules_read(EGRESS_INSIDE, copy);
+}
+
+static int make_rules_inside(struct net_pool *p, char *err, size_t errlen)
+{
+    struct buf rules = {0}, copy = {0};
+    int result = 0;
+
+    /* Inside, only the worker may connect to the debugging port: pages cannot drive their own browser. */
+    if (p->tap)
+        net_tap_rules(&rules, p->tap, geteuid());
+    else
+        egress_rules_inside(&rules, p->cdp_port, geteuid());
+    if (p->table.berth_count)
+        result = run_nft(p, p->berths[0].space, &rules, err, errlen);
+    for (int i = 0; i < p->table.berth_count && result == 0; i++) {
+        result = net_space_enter(p->berths[i].space);
+        if (result == 0) {
+            result = copy_rules(&copy);
+            net_space_leave(p->home);
+        }
+        if (result != 0)
+            snprintf(err, errlen, "cannot copy the rules inside the network of berth %d: %s", i,
+                     strerror(errno));
+    }
+    buf_cleanup(&rules);
+    buf_cleanup(&copy);
+    return result;
+}
+
 int net_build(struct net_pool *p, const struct settings *settings, const int *holders, char *err,
               size_t errlen)
 {
-    struct buf rules = {0};
-    int result = -1;
-
     p->table.connections = (int)settings->net_connections;
     p->dns_limits = (struct dns_limits){settings->dns_queries, settings->dns_connections};
     if (choose_names(p, settings, err, errlen) != 0)
@@ -251,18 +283,12 @@ int net_build(struct net_pool *p, const struct settings *settings, const int *ho
         return -1;
     net_clean_open_firewall(p->nft, p->table.if_pattern);
     net_clean_forward();
-    if (p->tap)
-        net_tap_rules(&rules, p->tap, geteuid());
-    else
-        egress_rules_inside(&rules, p->cdp_port, geteuid());
+    if (make_rules_inside(p, err, errlen) != 0)
+        return -1;
     for (int i = 0; i < p->table.berth_count; i++) {
-        /* Inside, only the worker may connect to the debugging port: pages cannot drive their own browser. */
-        if (run_nft(p, p->berths[i].space, &rules, err, errlen) != 0 || set_up(p, i, err, errlen) != 0)
-            goto cleanup;
+        if (set_up(p, i, err, errlen) != 0)
+            return -1;
     }
     p->can_shape = probe_shape(p);
-    result = 0;
-cleanup:
-    buf_cleanup(&rules);
-    return result;
+    return 0;
 }

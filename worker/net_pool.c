@@ -21,6 +21,7 @@
 #include "net_conntrack.h"
 #include "net_if.h"
 #include "net_pool_internal.h"
+#include "net_rules.h"
 #include "net_shape.h"
 #include "net_space.h"
 #include "net_tap.h"
@@ -129,23 +130,27 @@ cleanup:
 
 /* ---- taking ---- */
 
+static void has_policy(struct net_pool *p, struct berth_net *n, int policy)
+{
+    p->policy_made[policy] = 1;
+    p->table.berths[n->index].policy = policy;
+    dns_relay_allow_host(n->dns, p->table.policies[policy].host);
+}
+
 static void on_nft_exit(void *arg, int status)
 {
     struct berth_net *n = arg;
-    struct net_pool *p = n->pool;
-    struct egress_berth *b = &p->table.berths[n->index];
 
     n->nft = NULL;
     if (status == 0) {
-        p->policy_made[n->next_policy] = 1;
-        b->policy = n->next_policy;
-        dns_relay_allow_host(n->dns, p->table.policies[b->policy].host);
+        has_policy(n->pool, n, n->next_policy);
     } else {
         log_error("egress_policy_failed", "berth=%d status=%d", n->index, status);
     }
     n->on_done(n->arg, status == 0 ? 0 : -1);
 }
 
+/* For the first berth of a policy, whose chains have to be made too. */
 static int start_nft(struct net_pool *p, struct berth_net *n, const struct buf *rules)
 {
     char *argv[] = {p->nft, (char *)"-f", (char *)"-", NULL};
@@ -218,10 +223,18 @@ int net_pool_take(struct net_pool *p, int berth, const struct profile *profile,
         snprintf(err, errlen, "cannot set route_localnet on %s: %s", b->ifname, strerror(errno));
         return -1;
     }
+    if (p->policy_made[index]) {
+        if (net_rules_switch(&p->table, berth, index) != 0) {
+            snprintf(err, errlen, "cannot change the policy of %s: %s", b->ifname, strerror(errno));
+            return -1;
+        }
+        has_policy(p, n, index);
+        return 1;
+    }
     n->next_policy = index;
     n->on_done = on_done;
     n->arg = arg;
-    egress_rules_switch(&rules, &p->table, berth, index, !p->policy_made[index]);
+    egress_rules_switch(&rules, &p->table, berth, index);
     if (start_nft(p, n, &rules) == 0)
         result = 0;
     else

@@ -23,6 +23,7 @@
 #include "../shared/log.h"
 #include "egress.h"
 #include "net_conntrack.h"
+#include "net_rules.h"
 #include "net_sockets.h"
 #include "net_tap.h"
 #include "netlink.h"
@@ -229,39 +230,6 @@ int net_wipe_inside(int berth, const struct net_wipe_keep *keep)
 
 /* ---- outside ---- */
 
-/* The element of the set of counts, as nft keeps it: keyed by the interface's name. */
-static int forget_count(const char *table, const char *ifname)
-{
-    struct netlink_message m = {.len = 0};
-    struct nfgenmsg batch = {.nfgen_family = AF_UNSPEC, .res_id = htons(NFNL_SUBSYS_NFTABLES)},
-                    body = {.nfgen_family = NFPROTO_INET};
-    char key[IFNAMSIZ] = "";
-    size_t list, element, value;
-    int fd, result, saved;
-
-    memcpy(key, ifname, strnlen(ifname, sizeof(key) - 1));
-    netlink_begin(&m, NFNL_MSG_BATCH_BEGIN, 0, &batch, sizeof(batch));
-    netlink_begin(&m, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELSETELEM, NLM_F_ACK, &body, sizeof(body));
-    netlink_add_text(&m, NFTA_SET_ELEM_LIST_TABLE, table);
-    netlink_add_text(&m, NFTA_SET_ELEM_LIST_SET, EGRESS_COUNTS);
-    list = netlink_nest(&m, NFTA_SET_ELEM_LIST_ELEMENTS);
-    element = netlink_nest(&m, NFTA_LIST_ELEM);
-    value = netlink_nest(&m, NFTA_SET_ELEM_KEY);
-    netlink_add(&m, NFTA_DATA_VALUE, key, sizeof(key));
-    netlink_nest_end(&m, value);
-    netlink_nest_end(&m, element);
-    netlink_nest_end(&m, list);
-    netlink_begin(&m, NFNL_MSG_BATCH_END, 0, &batch, sizeof(batch));
-    fd = netlink_open(NETLINK_NETFILTER);
-    if (fd < 0)
-        return -1;
-    result = netlink_do_all(fd, &m, 1);
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return result == 0 || errno == ENOENT ? 0 : -1; /* none: it made no connection */
-}
-
 int net_wipe_outside(int berth, const struct net_wipe_host *host)
 {
     struct wipe w = {.only = if_nametoindex(host->ifname)};
@@ -280,7 +248,7 @@ int net_wipe_outside(int berth, const struct net_wipe_host *host)
     buf_cleanup(&w.entries);
     if (host->mark && net_conntrack_forget_mark(host->mark) != 0)
         failed += note(berth, "connections");
-    if (forgets_count && forget_count(host->table, host->ifname) != 0)
+    if (forgets_count && net_rules_forget_count(host->table, host->ifname) != 0)
         failed += note(berth, "count");
     return failed;
 }

@@ -108,12 +108,12 @@ static int error_of(const struct nlmsghdr *h)
     return -e.error;
 }
 
-int netlink_do_all(int fd, struct netlink_message *m, int count)
+int netlink_do_bytes(int fd, const void *requests, size_t len, int count)
 {
     _Alignas(8) unsigned char answer[8192];
     int failed = 0, last = 0;
 
-    if (send_all(fd, m) != 0)
+    if (send(fd, requests, len, 0) != (ssize_t)len)
         return -1;
     while (count > 0) {
         ssize_t n = recv(fd, answer, sizeof(answer), 0);
@@ -135,6 +135,11 @@ int netlink_do_all(int fd, struct netlink_message *m, int count)
     }
     errno = last;
     return failed;
+}
+
+int netlink_do_all(int fd, struct netlink_message *m, int count)
+{
+    return netlink_do_bytes(fd, m->data, m->len, count);
 }
 
 int netlink_do(int fd, struct netlink_message *m)

@@ -37,6 +37,8 @@ int netlink_call(int family, struct netlink_message *m) MUST_USE;
 /* Sends what m holds and takes one answer for each of count requests that want one (NLM_F_ACK); those that
  * fail do not keep the others from being done. How many failed; -1 with errno if it could not be asked. */
 int netlink_do_all(int fd, struct netlink_message *m, int count);
+/* The same for requests that were written elsewhere. */
+int netlink_do_bytes(int fd, const void *requests, size_t len, int count);
 /* Asks for a list and calls fn for each entry. 0, or -1 with errno. */
 int netlink_dump(int fd, struct netlink_message *m, void (*fn)(void *arg, const struct nlmsghdr *entry),
                  void *arg) MUST_USE;

@@ -4,7 +4,7 @@
 /* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c */
 /* links: worker/jail.c worker/jail_filter.c worker/egress.c */
 /* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */
-/* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
+/* links: worker/net_rules.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
 /* links: worker/netlink.c */
 /* links: worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c worker/dns_upstream.c */
 /* links: worker/driver/berth_cgroup.c worker/driver/dial.c worker/isolation.c */

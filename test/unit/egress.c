@@ -115,8 +115,8 @@ static void test_nft_accepts(void **state)
     assert_non_null(strstr(rules.data, "\"bth0a1b2c-1\" : 0x0ad50006"));
     assert_non_null(strstr(rules.data, "hosts { \"bth0a1b2c-1\" . 10.213.0.5 }"));
     assert_null(strstr(rules.data, "hosts { \"bth0a1b2c-0\""));
-    egress_rules_switch(&rules, &t, 0, 1, 1);
-    egress_rules_switch(&rules, &t, 1, 0, 0);
+    egress_rules_switch(&rules, &t, 0, 1);
+    egress_rules_switch(&rules, &t, 1, 0);
     if (child_run(argv, rules.data, &output, 10000) != 0)
         fail_msg("nft: %s", output.data);
     rules.len = 0;
