@@ -5,6 +5,7 @@
 
 #include "../shared/settings.h"
 #include "gate.h"
+#include "outage.h"
 
 struct auth;
 struct call;
@@ -30,6 +31,7 @@ struct api {
     struct metrics *metrics;
     struct waits *waits;
     struct gate creates; /* those that are with Redis, and the line before it */
+    struct outage outage;
     struct fleet *fleet;
     struct fetch *fetch;
     struct sweeper *sweeper;

@@ -20,8 +20,7 @@
 #include "metrics.h"
 #include "wait.h"
 
-#define AWAY_MAX_MS 5000 /* a waiting create outlives an outage of Redis this long */
-#define STARTS      3    /* attempts the scripts make */
+#define STARTS      3 /* attempts the scripts make */
 #define BACKSTOP_MS 15000
 
 struct create {
@@ -37,6 +36,7 @@ struct create {
     struct ev_loop *loop;
     double waiting_since; /* 0: does not wait */
     double away_since;    /* Redis does not answer, 0: it does */
+    double lost_since;    /* the first answer to admit that was lost, 0: none was */
     void (*on_running)(struct call *c, const struct session *s);
 };
 
@@ -202,7 +202,7 @@ static void on_create_look(void *arg, const redisReply *reply)
     } else {
         if (cr->away_since <= 0)
             cr->away_since = clock_mono_ms();
-        if (clock_mono_ms() - cr->away_since < AWAY_MAX_MS)
+        if (clock_mono_ms() - cr->away_since < (double)c->api->settings.redis_outage)
             return;
         cancel(c);
         refuse(c, ERR_redis_unavailable, NULL, NULL);
@@ -278,6 +278,37 @@ static void on_create_drain(struct call *c, int last)
 
 /* ---- admit ---- */
 
+static void admit(void *arg);
+
+/* Where Redis was lost, nobody follows before it is back. */
+static void leave_gate(struct call *c)
+{
+    struct create *cr = c->data;
+
+    if (!redis_is_up(c->api->redis))
+        outage_begin(&c->api->outage);
+    gate_leave(cr->gate, &cr->place);
+}
+
+/* The answer was lost with Redis: stands in line to ask again for the same session. 1 if it does; 0: it has
+ * done so for too long, or nobody may wait any more. */
+static int ask_again(struct call *c)
+{
+    struct create *cr = c->data;
+    double now = clock_mono_ms();
+
+    if (redis_is_up(c->api->redis) || c->api->draining > 1)
+        return 0;
+    if (cr->lost_since <= 0)
+        cr->lost_since = now;
+    if (now - cr->lost_since >= (double)c->api->settings.redis_outage)
+        return 0;
+    log_info("admit_again", "session=%s project=%s lost_ms=%.0f request=%s", cr->session, cr->order.project,
+             now - cr->lost_since, http_request_id(c->x));
+    gate_enter(cr->gate, &cr->place, admit, c);
+    return 1;
+}
+
 static void on_admit_refused(struct call *c, enum err e, const redisReply *reply)
 {
     struct create *cr = c->data;
@@ -285,6 +316,9 @@ static void on_admit_refused(struct call *c, enum err e, const redisReply *reply
 
     switch (e) {
     case ERR_redis_unavailable:
+        if (ask_again(c))
+            return;
+        /* fall through */
     case ERR_internal:
         /* It may have been carried out. */
         cr->mine = 1;
@@ -329,7 +363,7 @@ static void on_admit(struct call *c, const redisReply *reply)
     struct session s;
     long long position;
 
-    gate_leave(cr->gate, &cr->place);
+    leave_gate(c);
     if (e) {
         on_admit_refused(c, e, reply);
         return;
@@ -354,7 +388,7 @@ static void on_admit_late(struct call *c, const redisReply *reply)
     enum err e = redis_code(reply);
     struct session s;
 
-    gate_leave(cr->gate, &cr->place);
+    leave_gate(c);
     if (cr->settled)
         return;
     cr->mine = 1;
@@ -374,6 +408,7 @@ static void admit(void *arg)
     char timeout[24], idle[24], wait[24], start[24], concurrency[24], queue[24], total[24];
 
     if (!redis_is_up(c->api->redis)) {
+        cancel(c);
         refuse(c, ERR_redis_unavailable, NULL, NULL);
         return;
     }

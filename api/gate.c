@@ -29,7 +29,7 @@ static void let_in(struct gate *g)
     if (g->letting_in)
         return;
     g->letting_in = 1;
-    while (g->first && g->inside < g->width) {
+    while (g->first && g->inside < g->width && !g->held) {
         struct gate_place *p = g->first;
 
         unlink_place(g, p);
@@ -63,6 +63,12 @@ void gate_leave(struct gate *g, struct gate_place *p)
     } else {
         return;
     }
+    let_in(g);
+}
+
+void gate_hold(struct gate *g, int held)
+{
+    g->held = held;
     let_in(g);
 }
 

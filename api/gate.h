@@ -22,6 +22,7 @@ struct gate {
     struct gate_place *first, **end; /* the line */
     int waiting;
     int letting_in;
+    int held;
 };
 
 void gate_init(struct gate *g, int width);
@@ -29,6 +30,8 @@ void gate_init(struct gate *g, int width);
 void gate_enter(struct gate *g, struct gate_place *p, void (*on_turn)(void *arg), void *arg);
 /* Out of the gate or of the line; nothing if it is in neither. The next ones get their turn. */
 void gate_leave(struct gate *g, struct gate_place *p);
+/* Held: nobody gets a turn until it is let go (0), when those in line do. */
+void gate_hold(struct gate *g, int held);
 /* Nobody gets a turn any more. */
 void gate_close(struct gate *g);
 

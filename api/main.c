@@ -63,7 +63,10 @@ static void on_redis_state(void *arg, int up)
 {
     struct api *api = arg;
 
-    (void)up;
+    if (up)
+        outage_end(&api->outage);
+    else
+        outage_begin(&api->outage);
     waits_kick(api->waits);
 }
 
@@ -162,6 +165,7 @@ static int start(struct program *p, char *err, size_t errlen)
     api->waits = waits_new(api);
     api->fleet = fleet_new(api);
     gate_init(&api->creates, CREATES_AT_ONCE);
+    outage_init(&api->outage, api->loop, &api->creates, (double)set->redis_outage);
     api->fetch = fetch_new(api->loop);
     p->drain = drain_new(api);
     api->server = serve(api, err, errlen);
@@ -181,6 +185,7 @@ static void stop(struct program *p)
     struct api *api = &p->api;
 
     gate_close(&api->creates);
+    outage_cleanup(&api->outage);
     http_server_free(api->server);
     relay_cdp_close_all(api);
     fetch_free(api->fetch);

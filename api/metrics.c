@@ -350,6 +350,9 @@ void metrics_print(const struct metrics *m, int redis_up, int connections, struc
     print_gauge(out, "berth_creates_in_line",
                 "Creates of this process that wait until Redis has done earlier ones.",
                 m->gauges[METRICS_CREATES_IN_LINE]);
+    print_gauge(out, "berth_creates_with_redis",
+                "Creates of this process that Redis has been asked to admit.",
+                m->gauges[METRICS_CREATES_WITH_REDIS]);
     print_gauge(out, "berth_long_polls", "Long polls under way.", m->gauges[METRICS_LONG_POLLS]);
     print_gauge(out, "berth_relays", "CDP connections relayed.", m->gauges[METRICS_RELAYS]);
     print_gauge(out, "berth_http_connections", "Open client connections.", connections);

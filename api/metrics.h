@@ -26,6 +26,7 @@ enum metrics_gauge {
     METRICS_LONG_POLLS,
     METRICS_RELAYS,
     METRICS_CREATES_IN_LINE,
+    METRICS_CREATES_WITH_REDIS,
     METRICS_GAUGES
 };
 void metrics_gauge(struct metrics *m, enum metrics_gauge g, int by);

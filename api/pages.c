@@ -66,6 +66,11 @@ void pages_on_readyz(struct call *c)
     call_reply(c, 200, &json);
 }
 
+static void set_gauge(struct metrics *m, enum metrics_gauge g, int value)
+{
+    metrics_gauge(m, g, value - metrics_gauge_value(m, g));
+}
+
 /* Without Redis the process' own figures are still worth having. */
 static void on_fleet(void *arg, const struct fleet_state *s)
 {
@@ -74,8 +79,8 @@ static void on_fleet(void *arg, const struct fleet_state *s)
     struct buf text = {0};
 
     if (c->x) {
-        metrics_gauge(m, METRICS_CREATES_IN_LINE,
-                      c->api->creates.waiting - metrics_gauge_value(m, METRICS_CREATES_IN_LINE));
+        set_gauge(m, METRICS_CREATES_IN_LINE, c->api->creates.waiting);
+        set_gauge(m, METRICS_CREATES_WITH_REDIS, c->api->creates.inside);
         metrics_print(c->api->metrics, redis_is_up(c->api->redis), http_server_connections(c->api->server),
                       &text);
         if (s)

@@ -92,6 +92,49 @@ static void the_line_may_be_left(void **state)
     assert_int_equal(gate.inside, 2);
 }
 
+/* Those inside may leave and come again meanwhile, those in line may go. */
+static void a_held_gate_keeps_the_line(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        enter(i);
+    gate_hold(&gate, 1);
+    leave(0);
+    enter(0);
+    leave(1);
+    leave(3);
+    assert_string_equal(turns, "0 1 ");
+    assert_int_equal(gate.inside, 0);
+    assert_int_equal(gate.waiting, 3);
+    gate_hold(&gate, 0);
+    assert_string_equal(turns, "0 1 2 4 ");
+    leave(2);
+    assert_string_equal(turns, "0 1 2 4 0 ");
+    leave(4);
+    leave(0);
+    assert_int_equal(gate.inside + gate.waiting, 0);
+}
+
+static void holds(void *arg)
+{
+    on_turn(arg);
+    gate_hold(&gate, 1);
+}
+
+/* Held in somebody's turn: the next does not get his. */
+static void a_gate_may_be_held_from_inside(void **state)
+{
+    (void)state;
+    gate_hold(&gate, 1);
+    guests[8].number = 8;
+    gate_enter(&gate, &guests[8].place, holds, &guests[8]);
+    enter(9);
+    gate_hold(&gate, 0);
+    assert_string_equal(turns, "8 ");
+    gate_hold(&gate, 0);
+    assert_string_equal(turns, "8 9 ");
+}
+
 static void a_closed_gate_lets_nobody_in(void **state)
 {
     (void)state;
@@ -126,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(lets_in_by_turn, set_up),
         cmocka_unit_test_setup(the_line_may_be_left, set_up),
+        cmocka_unit_test_setup(a_held_gate_keeps_the_line, set_up),
+        cmocka_unit_test_setup(a_gate_may_be_held_from_inside, set_up),
         cmocka_unit_test_setup(a_closed_gate_lets_nobody_in, set_up),
         cmocka_unit_test_setup(a_long_line_ends_at_once, set_up),
     };

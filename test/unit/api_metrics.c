@@ -57,6 +57,7 @@ static void test_text(void **state)
     assert_null(strstr(b.data, "step=\"warmup\""));
     has(&b, "\nberth_relays 1\n");
     has(&b, "\nberth_creates_in_line 0\n");
+    has(&b, "\nberth_creates_with_redis 0\n");
     has(&b, "\nberth_redis_up 1\n");
     has(&b, "\nberth_http_connections 7\n");
     has(&b, "\nberth_swept_total 3\n");
