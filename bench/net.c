@@ -6,12 +6,13 @@
  * Each step is timed by itself, with real namespaces, links and rules of a worker of its own; the program ip,
  * a process for each step, takes turns with it. On standard output: one line of JSON for each step and way
  * (times in microseconds). */
-/* links: bench/histogram.c worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
-/* links: worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c */
-/* links: worker/net_wipe.c worker/netlink.c worker/egress.c worker/child.c */
-/* links: worker/child_exec.c worker/child_run.c worker/host_lock.c */
-/* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c worker/dns_message.c worker/dns_relay.c */
-/* links: worker/dns_tcp.c worker/dns_upstream.c worker/isolation.c */
+/* links: bench/histogram.c worker/cgroup.c worker/cgroup_find.c worker/cgroup_tree.c */
+/* links: worker/cgroup_usage.c worker/child.c worker/child_exec.c worker/child_run.c */
+/* links: worker/disk_limit.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
+/* links: worker/dns_upstream.c worker/egress.c worker/host_lock.c worker/isolation.c */
+/* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
+/* links: worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c */
+/* links: worker/net_space.c worker/net_tap.c worker/net_wipe.c worker/netlink.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>

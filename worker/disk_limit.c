@@ -1,13 +1,13 @@
 /* disk_limit.c: see disk_limit.h. */
 #include "disk_limit.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "../shared/kernel_file.h"
 
 #define MIB      (1024.0 * 1024.0)
 #define PATH_LEN 640
@@ -23,27 +23,13 @@ static const struct {
 
 /* ---- which disk ---- */
 
-/* The file's text, NUL-terminated. 0, or -1 if there is none. */
-static int read_text(const char *path, char *out, size_t outlen)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    if (fd < 0)
-        return -1;
-    n = read(fd, out, outlen - 1);
-    close(fd);
-    out[n > 0 ? n : 0] = '\0';
-    return n > 0 ? 0 : -1;
-}
-
 /* The kernel's name of it, from "DEVNAME=sda" in its uevent. */
 static int read_node(const char *sys, struct disk_device *d)
 {
     char path[PATH_LEN], text[1024], *name;
 
     snprintf(path, sizeof(path), "%.500s/dev/block/%u:%u/uevent", sys, d->major, d->minor);
-    if (read_text(path, text, sizeof(text)) != 0)
+    if (kernel_file_read(path, text, sizeof(text)) <= 0)
         return -1;
     name = strstr(text, "DEVNAME=");
     if (!name)
@@ -62,7 +48,7 @@ int disk_device_find(const char *sys, unsigned major_, unsigned minor_, struct d
     if (access(path, F_OK) == 0) {
         /* The entry is a link to the partition's directory, which lies in its disk's. */
         snprintf(path, sizeof(path), "%.500s/dev/block/%u:%u/../dev", sys, major_, minor_);
-        if (read_text(path, text, sizeof(text)) != 0 ||
+        if (kernel_file_read(path, text, sizeof(text)) <= 0 ||
             sscanf(text, "%u:%u", &out->major, &out->minor) != 2) // NOLINT(cert-err34-c): the kernel's own
             return -1;
     }
@@ -98,18 +84,9 @@ void disk_devices_add(struct disk_devices *d, const char *path)
 static int write_text(const char *dir, const char *file, const char *text)
 {
     char path[PATH_LEN];
-    ssize_t n;
-    int fd, saved;
 
     snprintf(path, sizeof(path), "%.550s/%s", dir, file);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    n = write(fd, text, strlen(text));
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return n < 0 ? -1 : 0;
+    return kernel_file_write(path, text);
 }
 
 int disk_limit_has_files(const char *dir, int v2)

@@ -1,14 +1,13 @@
 /* load.c: see load.h. */
 #include "load.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../shared/clock.h"
+#include "../shared/kernel_file.h"
 #include "../shared/log.h"
 #include "../shared/settings.h"
 
@@ -16,22 +15,6 @@
 #define TAU_MS   5000.0
 #define BACK     0.9 /* pressure ends below this share of the limit */
 #define TEXT_MAX 8192
-
-/* Reads a small file. 0, or -1 if it is not there. */
-static int slurp(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    if (fd < 0)
-        return -1;
-    n = read(fd, out, size - 1);
-    close(fd);
-    if (n < 0)
-        return -1;
-    out[n] = '\0';
-    return 0;
-}
 
 int load_parse_stat(const char *text, double *busy, double *total)
 {
@@ -83,7 +66,7 @@ static void sample_cpu(struct load *l, double now)
     char text[TEXT_MAX];
     double busy, total;
 
-    if (slurp("/proc/stat", text, sizeof(text)) != 0 || load_parse_stat(text, &busy, &total) != 0)
+    if (kernel_file_read("/proc/stat", text, sizeof(text)) < 0 || load_parse_stat(text, &busy, &total) != 0)
         return;
     if (l->sampled > 0 && total > l->total)
         l->cpu = load_smooth(l->cpu, 100 * (busy - l->busy) / (total - l->total), now - l->sampled, TAU_MS);
@@ -100,7 +83,7 @@ static double group_number(const char *path)
     char text[64], *end;
     double value;
 
-    if (slurp(path, text, sizeof(text)) != 0)
+    if (kernel_file_read(path, text, sizeof(text)) < 0)
         return -1;
     value = strtod(text, &end);
     return end == text ? -1 : value;
@@ -117,7 +100,7 @@ static double group_percent(double host_total_kb)
 
     if (limit <= 0 || used < 0 || limit / 1024 >= host_total_kb)
         return 0;
-    if (slurp("/sys/fs/cgroup/memory.stat", text, sizeof(text)) == 0)
+    if (kernel_file_read("/sys/fs/cgroup/memory.stat", text, sizeof(text)) >= 0)
         (void)meminfo_line(text, "inactive_file", &inactive);
     return 100 * (used > inactive ? used - inactive : 0) / limit;
 }
@@ -127,7 +110,8 @@ static void sample_mem(struct load *l)
     char text[TEXT_MAX];
     double total, available, group;
 
-    if (slurp("/proc/meminfo", text, sizeof(text)) != 0 || load_parse_meminfo(text, &total, &available) != 0)
+    if (kernel_file_read("/proc/meminfo", text, sizeof(text)) < 0 ||
+        load_parse_meminfo(text, &total, &available) != 0)
         return;
     l->mem = 100 * (1 - available / total);
     group = group_percent(total);

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <net/route.h>
@@ -13,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "../shared/kernel_file.h"
 
 static uint32_t mask_of(int prefix)
 {
@@ -87,30 +88,18 @@ static void sysctl_path(const char *path, const char *ifname, char *out, size_t 
 int net_if_sysctl(const char *path, const char *ifname, int value)
 {
     char file[160], text[16];
-    int fd, len = snprintf(text, sizeof(text), "%d", value), result;
 
+    snprintf(text, sizeof(text), "%d", value);
     sysctl_path(path, ifname, file, sizeof(file));
-    fd = open(file, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    result = write(fd, text, (size_t)len) == len ? 0 : -1;
-    close(fd);
-    return result;
+    return kernel_file_write(file, text);
 }
 
 int net_if_get_sysctl(const char *path, const char *ifname)
 {
-    char file[160], text[16] = "";
-    int fd;
-    ssize_t n;
+    char file[160], text[16];
 
     sysctl_path(path, ifname, file, sizeof(file));
-    fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    return n > 0 ? atoi(text) : -1;
+    return kernel_file_read(file, text, sizeof(text)) > 0 ? atoi(text) : -1;
 }
 
 /* ---- what the host has ---- */

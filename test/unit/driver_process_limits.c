@@ -1,14 +1,13 @@
-/* links: worker/driver/process.c worker/driver/process_open.c worker/driver/process_flags.c */
-/* links: worker/driver/process_output.c worker/driver/process_probe.c worker/child.c worker/child_exec.c */
-/* links: worker/child_run.c worker/host_lock.c worker/driver/process_spawn.c */
-/* links: worker/cgroup.c worker/cgroup_find.c worker/disk_limit.c */
-/* links: worker/jail.c worker/jail_filter.c worker/egress.c */
-/* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c worker/net_pool.c */
-/* links: worker/net_shape.c worker/net_sockets.c worker/net_space.c worker/net_tap.c worker/net_wipe.c */
-/* links: worker/netlink.c */
-/* links: worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c worker/dns_upstream.c */
-/* links: worker/driver/berth_cgroup.c worker/driver/dial.c worker/isolation.c */
-/* links: test/support/process_fixture.c */
+/* links: test/support/process_fixture.c worker/cgroup.c worker/cgroup_find.c worker/cgroup_tree.c */
+/* links: worker/cgroup_usage.c worker/child.c worker/child_exec.c worker/child_run.c */
+/* links: worker/disk_limit.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
+/* links: worker/dns_upstream.c worker/driver/berth_cgroup.c worker/driver/dial.c */
+/* links: worker/driver/process.c worker/driver/process_flags.c worker/driver/process_open.c */
+/* links: worker/driver/process_output.c worker/driver/process_probe.c worker/driver/process_spawn.c */
+/* links: worker/egress.c worker/host_lock.c worker/isolation.c worker/jail.c worker/jail_filter.c */
+/* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
+/* links: worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c */
+/* links: worker/net_space.c worker/net_tap.c worker/net_wipe.c worker/netlink.c */
 /* driver_process_limits.c: what the process driver's berths are kept to: memory and processes, where they may
  * connect to, the rates of disks. All of it needs root. */
 #include <setjmp.h>

@@ -1,8 +1,9 @@
-/* links: test/support/net_fixture.c worker/cgroup.c worker/cgroup_find.c worker/child.c */
-/* links: worker/child_exec.c worker/child_run.c worker/disk_limit.c worker/dns_message.c */
-/* links: worker/dns_relay.c worker/dns_tcp.c worker/dns_upstream.c worker/egress.c worker/host_lock.c */
-/* links: worker/isolation.c worker/net_build.c worker/net_clean.c worker/net_conntrack.c */
-/* links: worker/net_if.c worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c */
+/* links: test/support/net_fixture.c worker/cgroup.c worker/cgroup_find.c worker/cgroup_tree.c */
+/* links: worker/cgroup_usage.c worker/child.c worker/child_exec.c worker/child_run.c */
+/* links: worker/disk_limit.c worker/dns_message.c worker/dns_relay.c worker/dns_tcp.c */
+/* links: worker/dns_upstream.c worker/egress.c worker/host_lock.c worker/isolation.c */
+/* links: worker/net_build.c worker/net_clean.c worker/net_conntrack.c worker/net_if.c */
+/* links: worker/net_pool.c worker/net_rules.c worker/net_shape.c worker/net_sockets.c */
 /* links: worker/net_space.c worker/net_tap.c worker/net_wipe.c worker/netlink.c */
 /* Tests of what is left of a session in a berth's network after a reset: nothing. Need root. */
 #include <arpa/inet.h>

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../shared/buf.h"
+#include "../../shared/kernel_file.h"
 #include "../../shared/mem.h"
 
 #define WEIGHT_IDLE   8
@@ -137,7 +138,7 @@ int docker_cgroup_usage(const struct docker_cgroup *g, struct cgroup_usage *out)
 
 int docker_cgroup_set_active(const struct docker_cgroup *g, int active)
 {
-    int v2 = g->v2[CGROUP_CPU], weight = active ? WEIGHT_ACTIVE : WEIGHT_IDLE, fd, len, result;
+    int v2 = g->v2[CGROUP_CPU], weight = active ? WEIGHT_ACTIVE : WEIGHT_IDLE;
     char path[DOCKER_CGROUP_DIR_MAX + 64], text[16];
 
     if (!g->dirs[CGROUP_CPU][0]) {
@@ -145,13 +146,8 @@ int docker_cgroup_set_active(const struct docker_cgroup *g, int active)
         return -1;
     }
     snprintf(path, sizeof(path), "%s/%s", g->dirs[CGROUP_CPU], v2 ? "cpu.weight" : "cpu.shares");
-    len = snprintf(text, sizeof(text), "%d", v2 ? weight : weight * 1024 / 100);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    result = write(fd, text, (size_t)len) == len ? 0 : -1;
-    close(fd);
-    return result;
+    snprintf(text, sizeof(text), "%d", v2 ? weight : weight * 1024 / 100);
+    return kernel_file_write(path, text);
 }
 
 int docker_cgroup_is_gone(const struct docker_cgroup *g)
