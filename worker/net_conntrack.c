@@ -5,7 +5,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "net_if.h"
 #include "netlink.h"
@@ -21,22 +20,20 @@ static void begin(struct netlink_message *m, unsigned verb, const uint32_t *mark
     }
 }
 
-static int forget(const uint32_t *mark)
+int net_conntrack_forget_all(void)
 {
     struct netlink_message m = {.len = 0};
 
-    begin(&m, IPCTNL_MSG_CT_DELETE, mark);
+    begin(&m, IPCTNL_MSG_CT_DELETE, NULL);
     return netlink_call(NETLINK_NETFILTER, &m);
 }
 
-int net_conntrack_forget_all(void)
+int net_conntrack_forget_mark(int fd, uint32_t mark)
 {
-    return forget(NULL);
-}
+    struct netlink_message m = {.len = 0};
 
-int net_conntrack_forget_mark(uint32_t mark)
-{
-    return forget(&mark);
+    begin(&m, IPCTNL_MSG_CT_DELETE, &mark);
+    return netlink_do(fd, &m);
 }
 
 static void on_connection(void *arg, const struct nlmsghdr *entry)
@@ -45,18 +42,15 @@ static void on_connection(void *arg, const struct nlmsghdr *entry)
     ++*(int *)arg;
 }
 
-int net_conntrack_has(uint32_t mark, int count)
+int net_conntrack_has(int fd, uint32_t mark, int count)
 {
     struct netlink_message m = {.len = 0};
-    int fd, found = 0, all = net_if_get_sysctl("netfilter/nf_conntrack_count", NULL);
+    int found = 0, all = net_if_get_sysctl("netfilter/nf_conntrack_count", NULL);
 
     if (all >= 0 && all < count)
         return 0; /* the whole host has fewer: no list has to be asked for */
     begin(&m, IPCTNL_MSG_CT_GET, &mark);
-    fd = netlink_open(NETLINK_NETFILTER);
-    if (fd < 0 || netlink_dump(fd, &m, on_connection, &found) != 0)
+    if (netlink_dump(fd, &m, on_connection, &found) != 0)
         found = count;
-    if (fd >= 0)
-        close(fd);
     return found >= count;
 }

@@ -26,6 +26,7 @@
 #include "net_space.h"
 #include "net_tap.h"
 #include "net_wipe.h"
+#include "netlink.h"
 #include "profile.h"
 
 #define LOCK_WAIT_MS 60000
@@ -78,6 +79,11 @@ static int find_programs(struct net_pool *p, char *err, size_t errlen)
         snprintf(err, errlen, "cannot open /proc/thread-self/ns/net: %s", strerror(errno));
         return -1;
     }
+    p->filter = netlink_open(NETLINK_NETFILTER);
+    if (p->filter < 0) {
+        snprintf(err, errlen, "cannot speak to the packet filter: %s", strerror(errno));
+        return -1;
+    }
     return 0;
 }
 
@@ -90,7 +96,7 @@ struct net_pool *net_pool_new(const struct net_pool_config *c, char *err, size_t
     p->loop = c->loop;
     p->cdp_port = c->cdp_port;
     p->tap = c->tap;
-    p->home = -1;
+    p->home = p->filter = -1;
     snprintf(p->worker_id, sizeof(p->worker_id), "%s", c->worker_id);
     p->table.berth_count = c->berths;
     p->table.berths = mem_alloc((size_t)c->berths * sizeof(*p->table.berths));
@@ -224,7 +230,7 @@ int net_pool_take(struct net_pool *p, int berth, const struct profile *profile,
         return -1;
     }
     if (p->policy_made[index]) {
-        if (net_rules_switch(&p->table, berth, index) != 0) {
+        if (net_rules_switch(p->filter, &p->table, berth, index) != 0) {
             snprintf(err, errlen, "cannot change the policy of %s: %s", b->ifname, strerror(errno));
             return -1;
         }
@@ -255,6 +261,7 @@ int net_pool_reset(struct net_pool *p, int berth)
                                  .self = b->self,
                                  .mark = p->table.marks ? egress_mark(b) : 0,
                                  .table = p->table.name,
+                                 .filter = p->filter,
                                  .connections = p->table.connections,
                                  .reachable = policy->host || policy->count};
     double began = clock_mono_ms();
@@ -294,6 +301,8 @@ void net_pool_free(struct net_pool *p)
     net_clean_unforward();
     if (lock >= 0)
         close(lock);
+    if (p->filter >= 0)
+        close(p->filter);
     if (p->home >= 0)
         close(p->home);
     dns_upstreams_free(p->upstreams);

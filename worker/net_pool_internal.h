@@ -28,7 +28,8 @@ struct berth_net {
 struct net_pool {
     struct ev_loop *loop;
     char worker_id[65];
-    int home; /* descriptor of the worker's own namespace */
+    int home;   /* descriptor of the worker's own namespace */
+    int filter; /* netlink to the host's packet filter: closing one waits for what was removed (RCU) */
     int cdp_port;
     int can_shape;
     const struct net_tap_config *tap;

@@ -64,10 +64,11 @@ static void on_listed(void *arg, const struct nlmsghdr *entry)
     while (at + NLA_HDRLEN <= end) {
         const struct nlattr *a = (const void *)at;
         size_t space = NLA_ALIGN(a->nla_len);
+        unsigned type = a->nla_type & NLA_TYPE_MASK;
 
-        if (a->nla_len < NLA_HDRLEN || at + a->nla_len > end)
+        if (a->nla_len < NLA_HDRLEN || at + space > end)
             break;
-        if (r->kept & BIT(a->nla_type & NLA_TYPE_MASK))
+        if (type < 32 && r->kept & BIT(type))
             buf_add(r->out, at, space);
         at += space;
     }
@@ -93,25 +94,24 @@ static int list(int fd, unsigned get, struct reading *r)
 
 int net_rules_read(const char *table, struct buf *out)
 {
-    struct reading tables = {table, NFTA_TABLE_NAME, NFT_MSG_NEWTABLE, 0, BIT(NFTA_TABLE_NAME), out, 0, 0},
-                   chains = {table,
-                             NFTA_CHAIN_TABLE,
-                             NFT_MSG_NEWCHAIN,
-                             0,
-                             BIT(NFTA_CHAIN_TABLE) | BIT(NFTA_CHAIN_NAME) | BIT(NFTA_CHAIN_HOOK) |
-                                 BIT(NFTA_CHAIN_POLICY) | BIT(NFTA_CHAIN_TYPE),
-                             out,
-                             0,
-                             0},
-                   rules = {table,
-                            NFTA_RULE_TABLE,
-                            NFT_MSG_NEWRULE,
-                            NLM_F_APPEND,
-                            BIT(NFTA_RULE_TABLE) | BIT(NFTA_RULE_CHAIN) | BIT(NFTA_RULE_EXPRESSIONS) |
-                                BIT(NFTA_RULE_USERDATA),
-                            out,
-                            0,
-                            0};
+    struct reading tables = {.table = table,
+                             .table_attr = NFTA_TABLE_NAME,
+                             .type = NFT_MSG_NEWTABLE,
+                             .kept = BIT(NFTA_TABLE_NAME),
+                             .out = out},
+                   chains = {.table = table,
+                             .table_attr = NFTA_CHAIN_TABLE,
+                             .type = NFT_MSG_NEWCHAIN,
+                             .kept = BIT(NFTA_CHAIN_TABLE) | BIT(NFTA_CHAIN_NAME) | BIT(NFTA_CHAIN_HOOK) |
+                                     BIT(NFTA_CHAIN_POLICY) | BIT(NFTA_CHAIN_TYPE),
+                             .out = out},
+                   rules = {.table = table,
+                            .table_attr = NFTA_RULE_TABLE,
+                            .type = NFT_MSG_NEWRULE,
+                            .flags = NLM_F_APPEND,
+                            .kept = BIT(NFTA_RULE_TABLE) | BIT(NFTA_RULE_CHAIN) | BIT(NFTA_RULE_EXPRESSIONS) |
+                                    BIT(NFTA_RULE_USERDATA),
+                            .out = out};
     int fd = netlink_open(NETLINK_NETFILTER), result = -1, saved;
 
     if (fd < 0)
@@ -179,19 +179,10 @@ static void element(struct netlink_message *m, unsigned type, const char *table,
 }
 
 /* The transaction that m holds without its end; count: requests in it. */
-static int commit(struct netlink_message *m, int count)
+static int commit(int fd, struct netlink_message *m, int count)
 {
-    int fd, result, saved;
-
     mark_batch(m, NFNL_MSG_BATCH_END);
-    fd = netlink_open(NETLINK_NETFILTER);
-    if (fd < 0)
-        return -1;
-    result = netlink_do_all(fd, m, count);
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return result == 0 ? 0 : -1;
+    return netlink_do_all(fd, m, count) == 0 ? 0 : -1;
 }
 
 /* As the filter keeps an interface's name, and one with an address after it. */
@@ -208,7 +199,7 @@ static struct key key_of(const char *ifname, struct in_addr address)
     return k;
 }
 
-int net_rules_switch(const struct egress_table *t, int berth, int policy)
+int net_rules_switch(int fd, const struct egress_table *t, int berth, int policy)
 {
     const struct egress_berth *b = &t->berths[berth];
     const char *const sets[] = {EGRESS_FORWARD_OF, EGRESS_INPUT_OF}, *const chains[] = {EGRESS_FORWARD_CHAIN,
@@ -231,15 +222,15 @@ int net_rules_switch(const struct egress_table *t, int berth, int policy)
                 &k, sizeof(k), NULL);
         count++;
     }
-    return commit(&m, count);
+    return commit(fd, &m, count);
 }
 
-int net_rules_forget_count(const char *table, const char *ifname)
+int net_rules_forget_count(int fd, const char *table, const char *ifname)
 {
     struct key k = key_of(ifname, (struct in_addr){0});
     struct netlink_message m = {.len = 0};
 
     mark_batch(&m, NFNL_MSG_BATCH_BEGIN);
     element(&m, NFT_MSG_DELSETELEM, table, EGRESS_COUNTS, k.ifname, sizeof(k.ifname), NULL);
-    return commit(&m, 1) == 0 || errno == ENOENT ? 0 : -1; /* none: it made no connection */
+    return commit(fd, &m, 1) == 0 || errno == ENOENT ? 0 : -1; /* none: it made no connection */
 }

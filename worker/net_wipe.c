@@ -233,9 +233,10 @@ int net_wipe_inside(int berth, const struct net_wipe_keep *keep)
 int net_wipe_outside(int berth, const struct net_wipe_host *host)
 {
     struct wipe w = {.only = if_nametoindex(host->ifname)};
-    /* The filter itself drops what has gone from the count, but slowly, and removing the count may take it
-     * some 10 ms: that is for a session that had many. */
-    int forgets_count = host->connections && net_conntrack_has(host->mark, host->connections / 2);
+    /* The filter itself drops what has gone from the count, but slowly: too slowly for the next session if
+     * this one had many. */
+    int forgets_count =
+        host->connections && net_conntrack_has(host->filter, host->mark, host->connections / 2);
     int failed = 0, fd;
 
     if (host->reachable && net_sockets_end_peer(host->self) < 0)
@@ -246,9 +247,9 @@ int net_wipe_outside(int berth, const struct net_wipe_host *host)
     if (fd >= 0)
         close(fd);
     buf_cleanup(&w.entries);
-    if (host->mark && net_conntrack_forget_mark(host->mark) != 0)
+    if (host->mark && net_conntrack_forget_mark(host->filter, host->mark) != 0)
         failed += note(berth, "connections");
-    if (forgets_count && net_rules_forget_count(host->table, host->ifname) != 0)
+    if (forgets_count && net_rules_forget_count(host->filter, host->table, host->ifname) != 0)
         failed += note(berth, "count");
     return failed;
 }

@@ -23,6 +23,7 @@ struct net_wipe_host {
     uint32_t mark;     /* of its connections; 0: they have none */
     const char *table; /* the packet filter's, which counts its connections … */
     int connections;   /* … up to so many; 0: it does not */
+    int filter;        /* netlink to it */
     int reachable;     /* the berth could reach sockets of this host */
 };
 

@@ -92,9 +92,14 @@ void netlink_nest_end(struct netlink_message *m, size_t nest)
 
 /* ---- asking ---- */
 
-static int send_all(int fd, const struct netlink_message *m)
+/* After dropping what came too late for an earlier request that was given up. */
+static int send_all(int fd, const void *requests, size_t len)
 {
-    return send(fd, m->data, m->len, 0) == (ssize_t)m->len ? 0 : -1;
+    unsigned char late[64];
+
+    while (recv(fd, late, sizeof(late), MSG_DONTWAIT) > 0)
+        ;
+    return send(fd, requests, len, 0) == (ssize_t)len ? 0 : -1;
 }
 
 /* The error number of an answer; 0: it says that all is well. */
@@ -113,7 +118,7 @@ int netlink_do_bytes(int fd, const void *requests, size_t len, int count)
     _Alignas(8) unsigned char answer[8192];
     int failed = 0, last = 0;
 
-    if (send(fd, requests, len, 0) != (ssize_t)len)
+    if (send_all(fd, requests, len) != 0)
         return -1;
     while (count > 0) {
         ssize_t n = recv(fd, answer, sizeof(answer), 0);
@@ -171,7 +176,7 @@ int netlink_dump(int fd, struct netlink_message *m, void (*fn)(void *arg, const 
     int result = -1;
 
     request->nlmsg_flags |= NLM_F_DUMP;
-    if (send_all(fd, m) != 0)
+    if (send_all(fd, m->data, m->len) != 0)
         goto cleanup;
     for (;;) {
         ssize_t n = recv(fd, answer, ANSWER_MAX, 0);
