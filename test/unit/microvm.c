@@ -401,6 +401,25 @@ static void test_waiting_one_ends(void **state)
     assert_true(clock_mono_ms() >= b->retry_after);
 }
 
+/* One that is ended because its snapshot was lost has done nothing wrong: the next need not wait. */
+static void test_waiting_one_is_thrown_away(void **state)
+{
+    struct microvm_berth *b = &d->berths[0];
+
+    (void)state;
+    publish();
+    settings.vm_ready = 1;
+    start_until_up(0);
+    stop(0);
+    wait_for(&fake_vmms.count, 2);
+    fake_vmm_step(fake_vmm(), VMM_SPAWN, NULL);
+    snapshot_remove(&snapshot()->snapshot);
+    assert_int_equal(microvm_snapshot_verify(snapshot()), 0);
+    assert_true(fake_vmm()->killed);
+    fake_vmm_end_killed();
+    assert_true(b->retry_after <= clock_mono_ms());
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -410,7 +429,7 @@ int main(void)
         TEST(test_down_once),        TEST(test_woken_while_pausing),
         TEST(test_nonsense),         TEST(test_odd_image),
         TEST(test_accelerator),      TEST(test_lost_while_served),
-        TEST(test_waiting_one_ends),
+        TEST(test_waiting_one_ends), TEST(test_waiting_one_is_thrown_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

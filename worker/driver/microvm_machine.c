@@ -86,7 +86,7 @@ static void on_exit_(void *arg, const char *why)
     guest_link_close(&b->link);
     b->vmm = NULL;
     b->spawned = b->loaded = b->paused = b->stands = b->turning = 0;
-    if (b->state == MICROVM_IDLE) {
+    if (b->state == MICROVM_IDLE && microvm_machine_was_current(b)) {
         log_warn("microvm_waiting_ended", "berth=%d why=%s", b->index, why);
         b->retry_after = clock_mono_ms() + RETRY_MS;
     }
