@@ -15,8 +15,8 @@
 #define LOCK_LOOK_S   0.25
 #define KVM_LIMIT_S   30.0 /* a step of the guest: booted, settled */
 #define TCG_LIMIT_S   300.0
-#define KVM_BOOT_S    10.0 /* it takes half a second where it works, and is tried where it does not */
-#define LOCK_LIMIT_MS 300000.0
+#define KVM_BOOT_S    10.0     /* it takes half a second where it works, and is tried where it does not */
+#define LOCK_LIMIT_MS 700000.0 /* another's template, under TCG on a busy host */
 #define FINISH_MS     5000
 #define CLEAN_LOOK_S  0.02
 #define TEMPLATE_MAC  "02:be:27:00:00:02"
@@ -293,21 +293,27 @@ static void launch(struct microvm_build *b)
         fail(b, b->why);
 }
 
-/* The lock, or a look at whether its holder has built what is wanted here. */
+/* The lock, and only then a look at whether its last holder has built what is wanted here: what is not there
+ * now nobody else builds. */
 static void look(struct microvm_build *b)
 {
     struct microvm_snapshot *s = b->snap;
-    char why[MICROVM_WHY_MAX], folder[400];
+    char why[MICROVM_WHY_MAX], missing[MICROVM_WHY_MAX], folder[400];
+    int locked = snapshot_begin(&s->snapshot, folder, &b->lock, why, sizeof(why)) == 0, error = errno;
 
-    if (snapshot_find(&s->snapshot, why, sizeof(why)) == 1) {
+    if (locked)
+        strcpy(b->folder, folder);
+    if (snapshot_find(&s->snapshot, missing, sizeof(missing)) == 1) {
         build_free(b);
         microvm_snapshot_load(s);
-    } else if (snapshot_begin(&s->snapshot, folder, &b->lock, why, sizeof(why)) == 0) {
-        strcpy(b->folder, folder);
+    } else if (locked) {
         launch(b);
-    } else if (errno == EWOULDBLOCK && clock_mono_ms() - b->began < LOCK_LIMIT_MS) {
+    } else if (error == EWOULDBLOCK && clock_mono_ms() - b->began < LOCK_LIMIT_MS) {
         arm(b, LOCK_LOOK_S);
     } else {
+        if (error == EWOULDBLOCK)
+            snprintf(why, sizeof(why), "another worker of this host has been building snapshots for %.0f s",
+                     (clock_mono_ms() - b->began) / 1000.0);
         fail(b, why);
     }
 }
