@@ -9,7 +9,7 @@ static void on_outage_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)loop;
     (void)events;
-    log_warn("creates_refused", "in_line=%d why=\"Redis is away for too long\"", o->gate->waiting);
+    log_warn("creates_refused", "in_line=%d why=%s", o->gate->waiting, "Redis is away for too long");
     gate_hold(o->gate, 0);
 }
 
