@@ -5,8 +5,9 @@
 //
 // As root, with the image (scripts/image). Each kind of start is a worker and profile of its own, all up together over one snapshot; a
 // round takes one session of each, in an order that changes, and waits until the machine rests in between. The steps are the
-// session's own launchTimings. Memory of a clone that nobody has used is what it does not share with the snapshot (smaps_rollup,
-// Anonymous); that of the template when it had booted is all of it (Rss).
+// session's own launchTimings. Memory of a clone that nobody has used is what it does not share with the snapshot (smaps,
+// Anonymous), and how much of that is the guest's, and is code that QEMU has translated (which KVM has none of); that of the template
+// when it had booted is all of it (Rss).
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,19 +46,36 @@ const KINDS = [
 ];
 const STEPS = ['processSpawnMs', 'configureMs', 'controlMs', 'guestEntropyMs', 'guestClockMs', 'guestIdentityMs', 'guestNetworkMs', 'guestRendererMs', 'guestCdpMs', 'totalMs'];
 
-/** MB of a process's memory, by a line of its smaps_rollup; 0 when it is gone. */
-function memoryMb(pid, line) {
+const GUEST = /berth-guest/; // its memory: a private mapping of the snapshot's (worker/snapshot_load.c)
+const TRANSLATED = / rwxp /;
+
+/** MB of a process's memory, by a line of its mappings; of those alone whose first line a pattern matches. 0 when it is gone. */
+function memoryMb(pid, line, pattern = /./) {
+  let kb = 0;
   try {
-    return Number(new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) / 1024;
+    let counts = false;
+    for (const text of readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
+      if (/^[0-9a-f]+-[0-9a-f]+ /.test(text)) counts = pattern.test(text);
+      else if (counts && text.startsWith(`${line}:`)) kb += Number(/\d+/.exec(text)[0]);
+    }
   } catch {
     return 0;
   }
+  return kb / 1024;
 }
 
-/** The same of the biggest machine below a worker. */
-function machineMb(worker, line) {
+/** The monitors below a worker. */
+function machines(worker) {
   const command = (pid) => (existsSync(`/proc/${pid}/comm`) ? readFileSync(`/proc/${pid}/comm`, 'utf8') : '');
-  return Math.max(0, ...below(worker.pid).filter((pid) => command(pid).startsWith('qemu')).map((pid) => memoryMb(pid, line)));
+  return below(worker.pid).filter((pid) => command(pid).startsWith('qemu'));
+}
+
+const bootedMbOf = (worker) => Math.max(0, ...machines(worker).map((pid) => memoryMb(pid, 'Rss')));
+
+/** Of the machine with most memory of its own: it is the warm one, another may wait for its snapshot. */
+function ownMb(worker) {
+  const all = machines(worker).map((pid) => ({ own: memoryMb(pid, 'Anonymous'), guest: memoryMb(pid, 'Anonymous', GUEST), translated: memoryMb(pid, 'Anonymous', TRANSLATED) }));
+  return all.sort((a, b) => b.own - a.own)[0] ?? { own: 0, guest: 0, translated: 0 };
 }
 
 if (process.getuid() !== 0 || !existsSync(join(BUILD, 'image/image.json'))) {
@@ -101,7 +119,7 @@ async function startKind(kind) {
 async function session(kind) {
   if (kind.warm) await waitFor(async () => (await plane.redis.zcard(plane.key(`warm:${kind.name}`))) > 0, { what: `a warm ${kind.name}`, timeout: SLOW, every: 50 });
   await rest.pause();
-  if (kind.warm && kind.name !== 'jail') kind.memory = [...(kind.memory ?? []), machineMb(kind.worker, 'Anonymous')];
+  if (kind.warm && kind.name !== 'jail') kind.memory = [...(kind.memory ?? []), ownMb(kind.worker)];
   const from = performance.now();
   const answer = await api('POST', '/v1/sessions', { runtimeProfile: kind.name });
   const created = await answer.json();
@@ -123,7 +141,7 @@ async function buildSnapshot(kind) {
   let built = false;
   const looking = (async () => {
     while (!built) {
-      if (kind.worker) booted = Math.max(booted, machineMb(kind.worker, 'Rss'));
+      if (kind.worker) booted = Math.max(booted, bootedMbOf(kind.worker));
       await after(500);
     }
   })();
@@ -156,10 +174,12 @@ try {
   console.log(table(['', ...STEPS.map((s) => s.replace('Ms', ''))], cold.map((kind) => [kind.what, ...STEPS.map((s) => cell(median(kind, s)))])));
   console.log('\nwarm browsers: create, and from there to CDP answering, ms; own memory while idle, MB\n');
   const rows = warm.map((kind) => {
-    const own = kind.memory ? quantile(kind.memory, 0.5) : null;
-    return [kind.what, cell(median(kind, 'create')), cell(quantile(kind.rows.map((r) => r.answered - r.create), 0.5)), cell(own), own === null ? null : `${round((100 * own) / bootedMb, 1)} %`];
+    const own = (part) => (kind.memory ? quantile(kind.memory.map((m) => m[part]), 0.5) : null);
+    const share = kind.memory ? `${round((100 * own('own')) / bootedMb, 1)} %` : null;
+    const answered = quantile(kind.rows.map((r) => r.answered - r.create), 0.5);
+    return [kind.what, cell(median(kind, 'create')), cell(answered), cell(own('own')), share, cell(own('guest')), cell(own('translated'))];
   });
-  console.log(table(['', 'create', 'to CDP', 'MB', 'of booted'], rows));
+  console.log(table(['', 'create', 'to CDP', 'own', 'of booted', "the guest's", 'translated code'], rows));
   console.log(`\na cold-booted machine of that size has ${Math.round(bootedMb)} MB of its own`);
   const kinds = KINDS.map(({ name, what, rows: all, memory }) => ({ name, what, rows: all, memory }));
   writeJson(join(opt.out, 'restore.json'), { machine: machine(), options: opt, bootedMb, kinds, others: rest.others() });

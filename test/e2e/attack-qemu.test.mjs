@@ -1,5 +1,4 @@
-// The attack suite over the qemu driver: one template, and few clones of it, under TCG so that it runs anywhere. Not in `make check`:
-// on a busy machine it takes a quarter of an hour. BERTH_ATTACK_QEMU=1 asks for it.
+// The attack suite over the qemu driver: one template, and few clones of it, under TCG so that it runs anywhere.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +8,6 @@ import { attackSuite } from './attack.mjs';
 import { BUILD, ROOT } from './harness.mjs';
 
 function missing() {
-  if (!process.env.BERTH_ATTACK_QEMU) return 'slow under an emulator: BERTH_ATTACK_QEMU=1 asks for it';
   if (process.getuid() !== 0) return 'needs root: guests have networks and users of their own';
   if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun on this machine';
   try {

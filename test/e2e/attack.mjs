@@ -370,7 +370,7 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
 
   // ---- using things up ----
 
-  test(`${driver}: all CPU: the neighbour goes on`, { skip: notInGuests, timeout }, async (t) => {
+  test(`${driver}: all CPU: the neighbour goes on`, { skip, timeout }, async (t) => {
     await beside(t, (session, page) =>
       page.evaluate(`for (let i = 0; i < 24; i++) new Worker(URL.createObjectURL(new Blob(['for (;;);'])))`),
     );
@@ -396,7 +396,7 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     });
   });
 
-  test(`${driver}: memory without end: the page dies of it, not the machine`, { skip: notInGuests, timeout }, async (t) => {
+  test(`${driver}: memory without end: the page dies of it, not the machine`, { skip, timeout }, async (t) => {
     await beside(t, async (session, page) => {
       // The page may die without answering, or the whole browser.
       const gone = new Promise((resolve) => {
