@@ -1,17 +1,14 @@
 // The firecracker driver for real: BERTH_FIRECRACKER and BERTH_JAILER say where the programs are, KVM has to work, and the image is
 // the one of scripts/image. The suite that all drivers pass and the one of all microVMs. Without them firecracker_fake.test.mjs
 // shows what can be shown.
-import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUILD, ROOT } from './harness.mjs';
 import { driverFile } from './driver_file.mjs';
 import { driverSuite } from './driver_suite.mjs';
 import { manySessions } from './many_sessions.mjs';
+import { needImage, noGuests, microvmState } from './microvm_needs.mjs';
 import { microvmSuite } from './microvm_suite.mjs';
 
-const MEMORY_MB = 512;
 const programs = { BERTH_FIRECRACKER: process.env.BERTH_FIRECRACKER, BERTH_JAILER: process.env.BERTH_JAILER };
 
 function missing() {
@@ -19,8 +16,8 @@ function missing() {
     if (!path) return `${name} does not say where Firecracker is`;
     if (!existsSync(path)) return `${name}: there is no ${path}`;
   }
-  if (process.getuid() !== 0) return 'needs root: jails, and users and networks of guests';
-  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun on this machine';
+  const reason = noGuests();
+  if (reason) return reason;
   try {
     closeSync(openSync('/dev/kvm', 'r+'));
   } catch (error) {
@@ -29,7 +26,6 @@ function missing() {
   return false;
 }
 
-const image = process.env.BERTH_IMAGE ?? join(BUILD, 'image');
 let state;
 
 const file = driverFile({
@@ -39,15 +35,13 @@ const file = driverFile({
   start: 180000,
   browser: /^firecracker/,
   prepare(scope) {
-    if (!existsSync(join(image, 'image.json'))) execFileSync('scripts/image', { cwd: ROOT, env: { ...process.env, BUILD }, stdio: 'inherit' });
-    state = mkdtempSync(join(tmpdir(), 'berth-fc-'));
-    scope.after(() => process.env.BERTH_KEEP || rmSync(state, { recursive: true, force: true }));
-    writeFileSync(join(state, 'profiles.json'), JSON.stringify({ profiles: [{ name: 'default', warm: 1, memoryMb: MEMORY_MB, cpus: 2 }] }));
+    needImage();
+    state = microvmState(scope, 'fc');
   },
-  env: () => ({ ...programs, BERTH_IMAGE: image, BERTH_STATE: state, BERTH_PROFILES: join(state, 'profiles.json') }),
-  traces: () => ({ folders: [join(state, 'jails')] }),
+  env: () => ({ ...programs, ...state }),
+  traces: () => ({ folders: [join(state.BERTH_STATE, 'jails')] }),
 });
 
 driverSuite(file);
-microvmSuite(file, { state: () => state, misfit: (text) => text.replace(/firecracker \d+\./, 'firecracker 0.') });
+microvmSuite(file, { state: () => state.BERTH_STATE, misfit: (text) => text.replace(/firecracker \d+\./, 'firecracker 0.') });
 manySessions(file, { sessions: 20, clients: 3, workers: 1 });

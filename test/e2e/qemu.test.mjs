@@ -3,56 +3,31 @@
 // Under TCG everything in a guest is slow: waits are long, and browsers few.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startStack, BUILD, ROOT } from './harness.mjs';
+import { startStack } from './harness.mjs';
 import { driverFile } from './driver_file.mjs';
 import { driverSuite } from './driver_suite.mjs';
 import { manySessions } from './many_sessions.mjs';
+import { needImage, noQemu, microvmState } from './microvm_needs.mjs';
 import { microvmSuite } from './microvm_suite.mjs';
 
-const MEMORY_MB = 512;
-
-function missing() {
-  if (process.getuid() !== 0) return 'needs root: guests have networks and users of their own';
-  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun on this machine';
-  try {
-    execFileSync('qemu-system-x86_64', ['--version']);
-  } catch {
-    return 'qemu-system-x86_64 is not installed and cannot be here (Debian package qemu-system-x86)';
-  }
-  return false;
-}
-
-const image = process.env.BERTH_IMAGE ?? join(BUILD, 'image');
 let state;
 
 const file = driverFile({
   driver: 'qemu',
-  skip: missing(),
+  skip: noQemu(),
   budget: 180000,
   start: 600000, // a template and a clone, without KVM and with neighbours
   browser: /^qemu/,
   api: { BERTH_START_TIMEOUT: '300s' },
   prepare(scope) {
-    if (!existsSync(join(image, 'image.json'))) execFileSync('scripts/image', { cwd: ROOT, env: { ...process.env, BUILD }, stdio: 'inherit' });
-    state = mkdtempSync(join(tmpdir(), 'berth-qemu-'));
-    scope.after(() => process.env.BERTH_KEEP || rmSync(state, { recursive: true, force: true }));
-    writeFileSync(join(state, 'profiles.json'), JSON.stringify({ profiles: [{ name: 'default', warm: 1, memoryMb: MEMORY_MB, cpus: 2 }] }));
+    needImage();
+    state = microvmState(scope, 'qemu');
   },
-  env: () => ({
-    BERTH_IMAGE: image,
-    BERTH_STATE: state,
-    BERTH_PROFILES: join(state, 'profiles.json'),
-    BERTH_VM_ACCEL: 'tcg',
-    BERTH_START_PARALLEL: 1,
-  }),
+  env: () => ({ ...state, BERTH_VM_ACCEL: 'tcg', BERTH_START_PARALLEL: 1 }),
 });
 
 driverSuite(file);
-microvmSuite(file, { state: () => state, misfit: (text) => text.replace(/qemu (\d+)\./, 'qemu 1.') });
+microvmSuite(file, { state: () => state.BERTH_STATE, misfit: (text) => text.replace(/qemu (\d+)\./, 'qemu 1.') });
 
 test('qemu: an accelerator that boots nothing is tried once', file.test, async (t) => {
   const other = await startStack(t, { wait: false, env: file.api, workers: [{ env: file.workerEnv({ BERTH_VM_ACCEL: 'auto', BERTH_BERTHS: 1 }) }] });
