@@ -4,4 +4,4 @@ import { attackSuite } from './attack.mjs';
 
 const engine = await startEngine();
 
-attackSuite({ driver: 'docker', skip: engine.reason, env: engine.env });
+attackSuite({ driver: 'docker', skip: engine.reason, env: () => engine.env });

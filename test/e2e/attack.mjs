@@ -16,9 +16,9 @@ const MEMORY_MB = 512;
 const PIDS = 200;
 const SHM_MB = 64;
 
-/** env: of the worker. guest: the browser runs in a guest, under an emulator perhaps: everything takes long, little is asked, and what
+/** env(scope): of the worker. guest: the browser runs in a guest, under an emulator perhaps: everything takes long, little is asked, and what
  * a guest does to itself is its own. */
-export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, berths = 3, profile = {} }) {
+export function attackSuite({ driver, skip, env = () => ({}), api = {}, guest = false, berths = 3, profile = {} }) {
   const limits = { driver, memoryMb: MEMORY_MB, ...(guest ? {} : { pids: PIDS, shmMb: SHM_MB, tmpMb: 128 }), ...profile };
   const BUDGET = guest ? 240000 : 60000;
   const timeout = guest ? 900000 : 300000;
@@ -34,7 +34,7 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     // The open profile shows that probes can reach what they look for.
     const open = { ...limits, name: 'open', warm: 0, egressAllow: ['host', '0.0.0.0/0'] };
     writeFileSync(profiles, JSON.stringify({ profiles: [{ ...limits, name: 'default', warm: 1 }, open] }));
-    const settings = { BERTH_DRIVER: driver, BERTH_BERTHS: berths, BERTH_WARM: 1, BERTH_PROFILES: profiles, ...env };
+    const settings = { BERTH_DRIVER: driver, BERTH_BERTHS: berths, BERTH_WARM: 1, ...env(scope), BERTH_PROFILES: profiles };
     stack = await startStack(scope, { wait: false, env: api, workers: [{ env: settings }] });
     worker = stack.workers[0];
     await worker.ready({ warm: 1, timeout: 2 * BUDGET });
@@ -203,9 +203,10 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     return found;
   }
 
-  /** Has the page send UDP to each address: STUN by WebRTC, QUIC by WebTransport. Resolves after they have
-   * had time for their first packets: that nothing comes can be seen in no other way. */
+  /** Has the page send UDP to each address (STUN by WebRTC, QUIC by WebTransport), and what WebRTC sends by TCP (TURN). Resolves with
+   * the packets' counts when each kind has come out of the berth; what goes to the berth's own loopback does not. */
   async function sendUdp(session, page, addresses) {
+    const before = await targets.packets.counts();
     await serve(session, page, 'attack');
     await page.go('https://attack.example/');
     await waitFor(() => page.evaluate('isSecureContext && document.readyState === "complete" && typeof WebTransport === "function"'), { timeout: BUDGET, what: 'a secure page' });
@@ -217,14 +218,16 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
       const peer = new RTCPeerConnection({ iceServers });
       peer.createDataChannel('x');
       await peer.setLocalDescription();
-      await new Promise((done) => setTimeout(done, 1500));
     })()`);
+    for (const kind of ['udp_host', 'udp_beyond', 'tcp_host']) await targets.packets.arrived(kind, before, BUDGET);
+    return targets.packets.counts();
   }
 
   test(`${driver}: a page reaches neither the host, nor private addresses, nor its own debugging port`, { skip, timeout }, async (t) => {
     const session = await open(t);
     const page = await openPage(session);
     const before = { ...hits };
+    const { passed } = await targets.packets.counts();
     const { host, self } = addressesOf(worker, session.berth);
     const port = targets.tcpPort;
     const beyond = targets.beyond.addresses.map((address) => `${address}:${INSIDE_PORT}`);
@@ -243,7 +246,7 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     for (const where of guest ? few.slice(0, 1) : few) {
       for (const [how, found] of Object.entries(await detours(session, where))) assert.match(found, /^net::ERR_/, `${how} to ${where}`);
     }
-    await sendUdp(session, page, [host, '127.0.0.1', targets.beyond.addresses[0]]);
+    assert.deepEqual((await sendUdp(session, page, ['127.0.0.1', host, targets.beyond.addresses[0]])).passed, passed, 'past the rules');
     assert.deepEqual(hits, before, 'something came out');
     await inside?.kill();
     await end(session);
@@ -251,13 +254,14 @@ export function attackSuite({ driver, skip, env = {}, api = {}, guest = false, b
     const allowed = await open(t, { runtimeProfile: 'open' });
     const way = await openPage(allowed);
     assert.deepEqual(await probe(way, `host.berth.internal:${port}`), ['loaded', 'loaded 200', 'refused'], 'the probe works');
-    assert.ok(hits.tcp >= before.tcp + 3);
+    await waitFor(() => hits.tcp >= before.tcp + 3, { timeout: BUDGET, what: 'each of them to be seen' }); // a page may give up a connection before it is taken
     assert.equal(await way.go(`http://${beyond[0]}/`), 'loaded', 'the private network is there');
     assert.deepEqual(await quietly(way, [`host.berth.internal:${port}`]), [`loaded http://host.berth.internal:${port}/`]);
     for (const [how, found] of guest ? [] : Object.entries(await detours(allowed, beyond[0]))) {
       if (!how.startsWith('socks5')) assert.equal(found, 'loaded', `${how} works where it is allowed`);
     }
-    await sendUdp(allowed, way, [addressesOf(worker, allowed.berth).host]);
+    const counts = await sendUdp(allowed, way, [addressesOf(worker, allowed.berth).host, targets.beyond.addresses[0]]);
+    for (const kind of ['udp_host', 'udp_beyond', 'tcp_host']) assert.ok(counts.passed[kind] > passed[kind], `${kind} passes where it is allowed`);
     await waitFor(() => hits.udp > before.udp, { timeout: BUDGET, what: 'UDP where it is allowed' });
     if (!guest) assert.match((await probe(await openPage(allowed), '127.0.0.1:9222'))[0], /^net::ERR_/, 'its own debugging port stays closed');
     await end(allowed);

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitFor } from './harness.mjs';
+import { countPackets } from './attack_packets.mjs';
 import { Program } from './program.mjs';
 
 export const INSIDE_PORT = 8080; // of the private network's server, and of what listens in a berth
@@ -120,8 +121,10 @@ export async function startTargets(scope) {
     udp.close();
     execFileSync('ipcrm', ['-m', shm]);
   });
+  const beyond = await privateNetwork(scope, dir);
   return {
     hits,
+    packets: countPackets(scope, { udpPort: udp.address().port, tcpPort: tcp.address().port, insidePort: INSIDE_PORT, ...beyond }),
     dir,
     secret,
     shm,
@@ -129,15 +132,29 @@ export async function startTargets(scope) {
     tcp6Port: tcp6?.address().port,
     udpPort: udp.address().port,
     unix: [paths[0], `@berth-attack-${process.pid}`],
-    beyond: await privateNetwork(scope, dir),
+    beyond,
   };
 }
 
-/** Connects to a berth from the private network: whether it got there. */
-export function knock(targets, address, port) {
-  const script = `const s = require('net').connect({ port: ${port}, host: '${address}', localAddress: '${targets.beyond.visitor}' }, () => { console.log('reached'); process.exit() });
-    s.on('error', (e) => { console.log(e.code); process.exit() }); setTimeout(() => { console.log('silence'); process.exit() }, 3000)`;
-  return execFileSync('ip', ['netns', 'exec', targets.beyond.name, process.execPath, '-e', script], { timeout: 60000 }).toString().trim();
+/** Connects to a berth's INSIDE_PORT from the private network: 'reached', the error's code, or 'dropped' by the host. */
+export async function knock(targets, address) {
+  const script = `const s = require('net').connect({ port: ${INSIDE_PORT}, host: '${address}', localAddress: '${targets.beyond.visitor}' }, () => { console.log('reached'); process.exit() });
+    s.on('error', (e) => { console.log(e.code); process.exit() })`;
+  const before = await targets.packets.counts();
+  const client = new Program('knock', ['ip', 'netns', 'exec', targets.beyond.name, process.execPath, '-e', script], {
+    env: process.env,
+    cwd: targets.dir,
+    logFile: join(targets.dir, 'knock.log'),
+  });
+  const { counts } = targets.packets;
+  const dropped = async () => (await counts()).arrived.knock > before.arrived.knock && (await counts()).passed.knock === before.passed.knock;
+  try {
+    return await waitFor(async () => client.lines.find((line) => /^(reached|E[A-Z]+)$/.test(line)) ?? ((await dropped()) && 'dropped'), {
+      what: 'what comes of knocking',
+    });
+  } finally {
+    await client.kill();
+  }
 }
 
 /** The berth's own addresses: { host, self }. */

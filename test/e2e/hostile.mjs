@@ -130,7 +130,7 @@ async function reach({ agent, targets, worker, stack, victim }) {
 /** From outside: another network's host looks for the berth's ports. */
 async function entered({ agent, targets, worker }) {
   await agent.order('listen', INSIDE_PORT);
-  const said = knock(targets, addressesOf(worker, agent.berth).self, INSIDE_PORT);
+  const said = await knock(targets, addressesOf(worker, agent.berth).self);
   return unless(said !== 'reached', 'the berth can be reached from outside');
 }
 
