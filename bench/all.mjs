@@ -4,7 +4,7 @@
 //
 // First it looks whether the machine is quiet, and stops if other programs use more than 5 % of it (--anyway goes on). What each
 // one prints is shown and kept in <build>/<name>/output.txt. --plots copies the plots to docs/plots/; --report also writes the figures
-// into README.md, docs/benchmarks.md and docs/capacity.md (bench/report.mjs). About 40 minutes, of which the arena takes 18.
+// into README.md, docs/benchmarks.md and docs/capacity.md (bench/report.mjs). About 45 minutes, of which the arena takes 18.
 import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

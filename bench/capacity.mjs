@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { BUILD } from './lib/control_plane.mjs';
 import { writeJson } from './lib/json.mjs';
 import { readOptions } from './lib/options.mjs';
-import { quantile } from './lib/stats.mjs';
+import { median } from './lib/stats.mjs';
 
 const opt = readOptions(import.meta.url, {
   sessions: { type: 'string', default: '1000000' },
@@ -41,7 +41,6 @@ const read = (file) => {
   }
 };
 const [fleet, load, gateway, memory] = ['fleet/fleet.json', 'load/load.json', 'gateway/gateway.json', 'memory/memory.json'].map(read);
-const median = (values) => quantile(values, 0.5);
 
 function measuredInputs() {
   const { sessions, workers } = fleet.dimensions;

@@ -17,7 +17,7 @@ import { writeJson, writeText } from './lib/json.mjs';
 import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
 import { rests } from './lib/rest.mjs';
-import { quantile } from './lib/stats.mjs';
+import { median } from './lib/stats.mjs';
 import { stackedBars } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
@@ -34,7 +34,6 @@ const seconds = opt.quick ? 1 : Number(opt.seconds);
 const rounds = opt.quick ? 1 : Number(opt.rounds);
 const MB = 1048576;
 const BIG = 10 * MB;
-const median = (values) => quantile(values, 0.5);
 
 const KINDS = {
   trip: ['--method', 'Browser.getVersion'],

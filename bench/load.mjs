@@ -13,7 +13,7 @@ import { writeJson, writeText } from './lib/json.mjs';
 import { machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
 import { rests } from './lib/rest.mjs';
-import { quantile } from './lib/stats.mjs';
+import { median } from './lib/stats.mjs';
 import { lines } from './lib/svg.mjs';
 import { table } from './lib/table.mjs';
 
@@ -34,7 +34,6 @@ const SHARES = [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.2, 1.5];
 const OVERLOADS = [0.5, 0.8, 0.95, 1.1, 1.5, 2];
 
 const say = (text) => console.log(text);
-const median = (values) => quantile(values, 0.5);
 const us = (value) => (value === undefined ? null : value >= 10000 ? `${(value / 1000).toFixed(1)} ms` : `${Math.round(value)} µs`);
 const each = (cpu, count) => (count > 0 ? (cpu / count) * 1e6 : null);
 

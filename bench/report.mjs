@@ -8,11 +8,10 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD, ROOT } from './lib/control_plane.mjs';
 import { writeText } from './lib/json.mjs';
-import { quantile } from './lib/stats.mjs';
+import { median } from './lib/stats.mjs';
 
 const FILES = ['README.md', 'docs/benchmarks.md', 'docs/capacity.md'];
 const RESULTS = { arena: 'arena/bench/summary.json', load: 'load/load.json', fleet: 'fleet/fleet.json', gateway: 'gateway/gateway.json', memory: 'memory/memory.json', net: 'net/net.json', restore: 'restore/restore.json' };
-const median = (values) => quantile(values, 0.5);
 const path = (name) => join(BUILD, name);
 const json = (name) => (existsSync(path(RESULTS[name])) ? JSON.parse(readFileSync(path(RESULTS[name]), 'utf8')) : null);
 
@@ -102,17 +101,42 @@ function memoryRows(memory) {
   ];
 }
 
-function shortTable() {
-  const rows = [...arenaRows(json('arena')), ...loadRows(json('load')), ...fleetRows(json('fleet')), ...gatewayRows(json('gateway')), ...memoryRows(json('memory'))];
-  if (rows.length === 0) return null;
-  const lines = rows.map(([what, figure, name]) => `| ${what} | ${figure} | \`make bench-${name}\` |`);
-  return ['| what | figure | command |', '|---|---|---|', ...lines].join('\n');
+function netRows(net) {
+  if (!net) return [];
+  const of = (step, way = 'berth') => net.steps.find((s) => s.step === step && (s.way ?? 'berth') === way)?.us.p50;
+  const ip = of('namespace made', 'ip');
+  return [
+    ["a berth's network: taken from the pool, emptied after a session", `${of('taken, as it is')} µs, ${ms(of('emptied, with connections') / 1000)}`, 'net'],
+    ...(ip ? [['a network namespace made', `${ms(of('namespace made') / 1000)} (${times(of('namespace made') / ip)} ip)`, 'net']] : []),
+  ];
+}
+
+function restoreRows(restore) {
+  if (!restore) return [];
+  const of = (name, value) => median(restore.kinds.find((kind) => kind.name === name).rows.map(value));
+  const total = (name) => of(name, (row) => row.totalMs);
+  const jail = restore.kinds.some(({ name }) => name === 'start') ? `, ${times(total('exec') / total('start'))} a browser started in a jail` : '';
+  return [
+    ['a microVM restored, from nothing to CDP', `${ms(total('exec'))} (${restore.options.accel}${jail})`, 'restore'],
+    ['… a paused clone, claimed, to CDP', ms(of('paused', (row) => row.answered)), 'restore'],
+  ];
+}
+
+const ROWS = { arena: arenaRows, load: loadRows, fleet: fleetRows, gateway: gatewayRows, memory: memoryRows, net: netRows, restore: restoreRows };
+
+/** Rows of a benchmark that has not run stay as they stand in the table. */
+function shortTable(present) {
+  const lines = Object.entries(ROWS).flatMap(([name, rows]) => {
+    const new_ = rows(json(name)).map(([what, figure]) => `| ${what} | ${figure} | \`make bench-${name}\` |`);
+    return new_.length ? new_ : present.split('\n').filter((line) => line.endsWith(`| \`make bench-${name}\` |`));
+  });
+  return lines.length ? ['| what | figure | command |', '|---|---|---|', ...lines].join('\n') : null;
 }
 
 for (const file of FILES) {
   const text = readFileSync(join(ROOT, file), 'utf8');
-  const filled = text.replace(/(<!-- figures:([a-z]+) -->\n)[^]*?(<!-- \/figures -->)/g, (all, begin, name, end) => {
-    const figures = name === 'short' ? shortTable() : output(name);
+  const filled = text.replace(/(<!-- figures:([a-z]+) -->\n)([^]*?)(<!-- \/figures -->)/g, (all, begin, name, present, end) => {
+    const figures = name === 'short' ? shortTable(present) : output(name);
     return figures === null ? all : `${begin}${figures}\n${end}`;
   });
   if (filled !== text) writeText(join(ROOT, file), filled);

@@ -1,11 +1,11 @@
 // bench/restore: what a browser out of a snapshot costs: from nothing, from a process that waits, from a paused clone; the
-// guest's memory; a warm clone's claim against a warm jail's.
+// guest's memory. A process jail is beside it: its browser started, and its warm one claimed.
 //
 //   make bench-restore         or: node bench/restore.mjs [--rounds 15] [--memory 512] [--accel tcg] [--out FOLDER] [--quick]
 //
-// As root, with the image (scripts/image). Each kind of start is a worker and profile of its own, all up together over one snapshot; a
-// round takes one session of each, in an order that changes, and waits until the machine rests in between. The steps are the
-// session's own launchTimings. Memory of a clone that nobody has used is what it does not share with the snapshot (smaps,
+// As root; makes the image (scripts/image) where there is none. Each kind of start is a worker and profile of its own, all up together
+// over one snapshot; a round takes one session of each, in an order that changes, and waits until the machine rests in between. The
+// steps are the session's own launchTimings. Memory of a clone that nobody has used is what it does not share with the snapshot (smaps,
 // Anonymous), and how much of that is the guest's, and is code that QEMU has translated (which KVM has none of); that of the template
 // when it had booted is all of it (Rss).
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { Cdp } from '../test/e2e/cdp.mjs';
+import { IMAGE, needImage, noQemu } from '../test/e2e/microvm_needs.mjs';
 import { waitFor } from '../test/e2e/program.mjs';
 import { BUILD, ControlPlane } from './lib/control_plane.mjs';
 import { writeJson } from './lib/json.mjs';
@@ -20,7 +21,7 @@ import { below, machine } from './lib/machine.mjs';
 import { readOptions } from './lib/options.mjs';
 import { progress } from './lib/progress.mjs';
 import { rests } from './lib/rest.mjs';
-import { quantile, round } from './lib/stats.mjs';
+import { median, round } from './lib/stats.mjs';
 import { table } from './lib/table.mjs';
 
 const SLOW = 600000; // a template's boot without KVM
@@ -39,12 +40,13 @@ const KINDS = [
   { name: 'load', what: 'process waiting, prefetch on', env: VM },
   { name: 'noprefetch', what: 'process waiting, prefetch off', env: { ...VM, BERTH_VM_PREFETCH: 'off' } },
   { name: 'fresh', what: 'process waiting, new renderer', env: { ...VM, BERTH_VM_RENDERER: 'fresh' } },
+  { name: 'start', what: 'process jail, browser started', env: { BERTH_DRIVER: 'process' } },
   { name: 'paused', what: 'paused clone', warm: 1, env: { ...VM, BERTH_VM_WARM: 'paused' } },
   { name: 'running', what: 'running clone', warm: 1, env: VM },
   { name: 'renewed', what: 'running clone, new renderer', warm: 1, env: { ...VM, BERTH_VM_RENDERER: 'fresh' } },
   { name: 'jail', what: 'process jail', warm: 1, env: { BERTH_DRIVER: 'process' } },
 ];
-const STEPS = ['processSpawnMs', 'configureMs', 'controlMs', 'guestEntropyMs', 'guestClockMs', 'guestIdentityMs', 'guestNetworkMs', 'guestRendererMs', 'guestCdpMs', 'totalMs'];
+const STEPS = ['processSpawnMs', 'configureMs', 'cdpReadyMs', 'guestEntropyMs', 'guestClockMs', 'guestIdentityMs', 'guestNetworkMs', 'guestRendererMs', 'guestCdpMs', 'totalMs'];
 
 const GUEST = /berth-guest/; // its memory: a private mapping of the snapshot's (worker/snapshot_load.c)
 const TRANSLATED = / rwxp /;
@@ -78,10 +80,11 @@ function ownMb(worker) {
   return all.sort((a, b) => b.own - a.own)[0] ?? { own: 0, guest: 0, translated: 0 };
 }
 
-if (process.getuid() !== 0 || !existsSync(join(BUILD, 'image/image.json'))) {
-  console.error('bench-restore: needs root, and the image that scripts/image makes');
+if (noQemu()) {
+  console.error(`bench-restore: ${noQemu()}`);
   process.exit(1);
 }
+needImage();
 const rounds = opt.quick ? 2 : Number(opt.rounds);
 const state = mkdtempSync(join(tmpdir(), 'berth-bench-vm-'));
 const plane = new ControlPlane();
@@ -105,7 +108,7 @@ async function startKind(kind) {
       BERTH_SIM_WORKERS: 1,
       BERTH_DRIVER: driver,
       BERTH_STATE: dir,
-      BERTH_IMAGE: join(BUILD, 'image'),
+      BERTH_IMAGE: IMAGE,
       BERTH_VM_ACCEL: opt.accel,
       BERTH_PROFILES: profiles,
       BERTH_START_PARALLEL: 1,
@@ -166,20 +169,24 @@ try {
     bar.step(i + 1, 'rounds');
   }
   bar.done();
-  const median = (kind, name) => quantile(kind.rows.map((row) => row[name]).filter((v) => v !== undefined), 0.5);
+  const typical = (kind, name) => median(kind.rows.map((row) => row[name]).filter((v) => v !== undefined));
   const cell = (value) => (value === null ? null : round(value, 1));
   const cold = KINDS.filter((kind) => !kind.warm);
   const warm = KINDS.filter((kind) => kind.warm);
-  console.log(`restore to CDP, ms, medians of ${rounds} (${opt.accel}, ${opt.memory} MB guests)\n`);
-  console.log(table(['', ...STEPS.map((s) => s.replace('Ms', ''))], cold.map((kind) => [kind.what, ...STEPS.map((s) => cell(median(kind, s)))])));
-  console.log('\nwarm browsers: create, and from there to CDP answering, ms; own memory while idle, MB\n');
+  const ratio = (value, base) => (value / base).toFixed(2);
+  const [started, claimed] = ['start', 'jail'].map((name) => KINDS.find((kind) => kind.name === name));
+  console.log(`${opt.accel}, ${opt.memory} MB guests; medians of ${rounds}\n`);
+  const steps = (kind) => [...STEPS.map((s) => cell(typical(kind, s))), ratio(typical(kind, 'totalMs'), typical(started, 'totalMs'))];
+  console.log(table(['to CDP, ms', ...STEPS.map((s) => s.replace('Ms', '')), '× jail'], cold.map((kind) => [kind.what, ...steps(kind)])));
   const rows = warm.map((kind) => {
-    const own = (part) => (kind.memory ? quantile(kind.memory.map((m) => m[part]), 0.5) : null);
+    const own = (part) => (kind.memory ? median(kind.memory.map((m) => m[part])) : null);
     const share = kind.memory ? `${round((100 * own('own')) / bootedMb, 1)} %` : null;
-    const answered = quantile(kind.rows.map((r) => r.answered - r.create), 0.5);
-    return [kind.what, cell(median(kind, 'create')), cell(answered), cell(own('own')), share, cell(own('guest')), cell(own('translated'))];
+    const create = typical(kind, 'create');
+    const times = [cell(create), ratio(create, typical(claimed, 'create')), cell(median(kind.rows.map((r) => r.answered - r.create)))];
+    return [kind.what, ...times, cell(own('own')), share, cell(own('guest')), cell(own('translated'))];
   });
-  console.log(table(['', 'create', 'to CDP', 'own', 'of booted', "the guest's", 'translated code'], rows));
+  const memory = ['own MB while idle', 'of booted', "the guest's", 'translated code'];
+  console.log(`\n${table(['warm, ms', 'create', '× jail', 'from there to CDP', ...memory], rows)}`);
   console.log(`\na cold-booted machine of that size has ${Math.round(bootedMb)} MB of its own`);
   const kinds = KINDS.map(({ name, what, rows: all, memory }) => ({ name, what, rows: all, memory }));
   writeJson(join(opt.out, 'restore.json'), { machine: machine(), options: opt, bootedMb, kinds, others: rest.others() });

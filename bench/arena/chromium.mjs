@@ -73,6 +73,21 @@ export async function launch(browser, scratch) {
   return { wsUrl, kill, remove };
 }
 
+/** What providers that kill their browsers have in common: release({ browser }) only sends the signal, clear() waits for all of them. */
+export function killing() {
+  const gone = new Set();
+  return {
+    async release({ browser }) {
+      gone.add(browser);
+      browser.kill();
+    },
+    async clear() {
+      await Promise.all([...gone].map((browser) => browser.remove()));
+      gone.clear();
+    },
+  };
+}
+
 /** For the end of the program, whatever its reason. */
 export async function killAll() {
   await Promise.all([...living].map((remove) => remove()));

@@ -7,6 +7,8 @@ export function quantile(values, q) {
   return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)];
 }
 
+export const median = (values) => quantile(values, 0.5);
+
 /** { n, min, p50, p90, p95, p99, max }, three decimals. */
 export function summary(values) {
   const at = (q) => round(quantile(values, q));

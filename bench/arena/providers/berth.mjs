@@ -3,9 +3,10 @@ import { berthProvider } from '../browserarena-adapter/client.mjs';
 
 export const what = 'Berth, direct';
 
-export async function open(arena) {
+/** The same by whichever of its URLs. */
+export async function openBy(arena, urlOf) {
   const berth = await arena.berth();
-  const client = berthProvider({ baseUrl: berth.url });
+  const client = berthProvider({ baseUrl: urlOf(berth) });
   return {
     url: arena.site.jailUrl,
     prepare: (n) => berth.warm(n),
@@ -15,3 +16,5 @@ export async function open(arena) {
     notes: () => client.counts,
   };
 }
+
+export const open = (arena) => openBy(arena, (berth) => berth.url);

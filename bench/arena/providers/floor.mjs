@@ -1,11 +1,11 @@
 // The floor: a browser that has settled is handed over for nothing: no API, no jail, no gateway. It never rendered a page.
-import { launch } from '../chromium.mjs';
+import { killing, launch } from '../chromium.mjs';
 
 export const what = 'settled browser for nothing';
 
 export async function open(arena) {
   const ready = [];
-  const gone = new Set();
+  const { release, clear } = killing();
   let count = 0;
   const fill = async (n) => {
     let starting = 0;
@@ -25,15 +25,11 @@ export async function open(arena) {
       const browser = ready.shift() ?? (await launch(arena.browser, arena.scratch));
       return { id: `floor-${++count}`, cdpUrl: browser.wsUrl, browser };
     },
-    async release({ browser }) {
-      gone.add(browser);
-      browser.kill();
-    },
+    release,
     async rest() {
-      await Promise.all([...gone].map((browser) => browser.remove()));
-      gone.clear();
+      await clear();
       await fill(arena.pool.warm);
     },
-    close: () => Promise.all([...ready.splice(0), ...gone].map((browser) => browser.remove())),
+    close: () => Promise.all([clear(), ...ready.splice(0).map((browser) => browser.remove())]),
   };
 }

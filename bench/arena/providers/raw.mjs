@@ -1,10 +1,10 @@
 // What a program does without any service: it starts a browser of its own, in create, and kills it.
-import { launch } from '../chromium.mjs';
+import { killing, launch } from '../chromium.mjs';
 
 export const what = 'browser started in create';
 
 export async function open(arena) {
-  const gone = new Set();
+  const { release, clear } = killing();
   let count = 0;
   return {
     url: arena.site.url,
@@ -12,13 +12,7 @@ export async function open(arena) {
       const browser = await launch(arena.browser, arena.scratch);
       return { id: `raw-${++count}`, cdpUrl: browser.wsUrl, browser };
     },
-    async release({ browser }) {
-      gone.add(browser);
-      browser.kill();
-    },
-    async rest() {
-      await Promise.all([...gone].map((browser) => browser.remove()));
-      gone.clear();
-    },
+    release,
+    rest: clear,
   };
 }
