@@ -109,6 +109,7 @@ int identity_set(const char *hostname, const char *id)
         errno = EINVAL;
         return -1;
     }
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the text of a file */
     memcpy(machine_id, id, length);
     return sethostname(hostname, strlen(hostname)) != 0 ? -1 : draw_boot_id();
 }
