@@ -1,12 +1,12 @@
 // Many sessions with real browsers: in a row, and several at once. Every one works, none shares anything with another, and
-// afterwards nothing is left. BERTH_MANY: how many in a row (default 500).
+// afterwards nothing is left. BERTH_MANY: how many in a row (default 250).
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { startStack, waitFor } from './harness.mjs';
 import { Cdp } from './cdp.mjs';
 import { withPlaywright } from './site.mjs';
 
-const MANY = Number(process.env.BERTH_MANY ?? 500);
+const MANY = Number(process.env.BERTH_MANY ?? 250);
 const driver = { BERTH_DRIVER: 'process', BERTH_BERTHS: 12, BERTH_WARM: 4 };
 
 async function create(stack) {
