@@ -96,9 +96,11 @@ void netlink_nest_end(struct netlink_message *m, size_t nest)
 static int send_all(int fd, const void *requests, size_t len)
 {
     unsigned char late[64];
+    ssize_t n;
 
-    while (recv(fd, late, sizeof(late), MSG_DONTWAIT) > 0)
-        ;
+    do
+        n = recv(fd, late, sizeof(late), MSG_DONTWAIT);
+    while (n > 0 || (n < 0 && errno == ENOBUFS)); /* there was no room for some, others are still there */
     return send(fd, requests, len, 0) == (ssize_t)len ? 0 : -1;
 }
 
