@@ -71,6 +71,10 @@ static void add_jail(struct args *a, const struct vmm_host *h, const char *kvm_n
                                          "/proc",
                                          "--dev",
                                          "/dev",
+                                         "--tmpfs",
+                                         "/dev/pts",
+                                         "--remount-ro",
+                                         "/dev/pts",
                                          NULL};
     static const char *const end[] = {"--remount-ro", "/dev", "--remount-ro", "/",
                                       "--chdir",      "/",    "--",           NULL};

@@ -28,4 +28,9 @@ const mutations = [
   { name: 'the refusal of what is not public', sabotage: 'text @not_public goto refuse => @not_public accept', check: 'reach' },
 ];
 
-mutationSuite({ driver: 'docker', skip: engine.reason, mutations, prepare: ({ dir }, scope) => hostileImage(engine, dir, scope) });
+async function prepare({ dir }, scope) {
+  const { browser, env } = await hostileImage(engine, dir, scope);
+  return { browser, env: () => env };
+}
+
+mutationSuite({ driver: 'docker', skip: engine.reason, mutations, prepare });

@@ -53,4 +53,4 @@ const mutations = [
   { name: 'the rule for the debugging port', sabotage: 'text dport 9222 meta skuid => dport 9 meta skuid', check: 'reach', lean: true },
 ];
 
-mutationSuite({ driver: 'process', skip, mutations, prepare: ({ dir }) => ({ browser: placeBrowser(dir), env: {} }) });
+mutationSuite({ driver: 'process', skip, mutations, prepare: ({ dir }) => ({ browser: placeBrowser(dir) }) });

@@ -80,8 +80,8 @@ export function hostileSuite({ driver, skip, prepare }) {
     const session = await open(t, 'hostile');
     const context = { agent: session.agent, targets, worker, driver, stack, victim: victim.berth };
     const found = {};
-    for (const [name, check] of Object.entries(CHECKS)) {
-      const problems = USING_UP.includes(name) ? [] : await check(context);
+    for (const name of Object.keys(CHECKS)) {
+      const problems = USING_UP.includes(name) ? [] : await look(name, () => context, 1);
       if (problems.length) found[name] = problems;
     }
     assert.deepEqual(found, {});

@@ -1,5 +1,5 @@
 // A compromised browser: test/hostile's program runs in a berth in the browser's place, with an agent beside the real one that
-// carries out orders. Each check gives some, reads what came of them, and returns what was wrong: a list that has to be empty
+// carries out orders; in a machine monitor's place it is what a guest that escaped would be. Each check gives some, reads what came of them, and returns what was wrong: a list that has to be empty
 // where a berth is protected (attack-hostile*.test.mjs), and must not be where a protection was taken away
 // (attack-mutations.test.mjs).
 import { chmodSync, closeSync, constants, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
@@ -10,15 +10,17 @@ import { addressesOf, knock, INSIDE_PORT } from './attack_targets.mjs';
 
 export const BROWSER = 'hostile-headless';
 export const LIMITS = { memoryMb: 512, pids: 200, shmMb: 48, tmpMb: 96, cpus: 1.5 };
-const FOLDER = 'tmp/hostile';
+const FILES = 8192; // descriptors of a process
+const ORDERS = 60; // the agent's descriptors: hostile.c's numbers
+const ANSWERS = 61;
 const BUDGET = 120000;
 
-/** A copy of the program where any user may run it. */
-export function placeBrowser(dir) {
+/** A copy of the program where any user may run it; its name says what it stands in for. */
+export function placeBrowser(dir, name = BROWSER) {
   const folder = join(dir, 'browser');
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o755);
-  const path = join(folder, BROWSER);
+  const path = join(folder, name);
   copyFileSync(join(BUILD, 'test/hostile', BROWSER), path);
   chmodSync(path, 0o755);
   return path;
@@ -51,7 +53,7 @@ export class Agent {
     await waitFor(
       () => {
         if (!worker.running) throw Object.assign(new Error('the worker ended'), { final: true });
-        const found = inBerth(worker, berth).find(({ name, pid }) => name === 'hostile-agent' && existsSync(`/proc/${pid}/root/${FOLDER}/ready`));
+        const found = inBerth(worker, berth).find(({ name, pid }) => name === 'hostile-agent' && existsSync(`/proc/${pid}/fd/${ANSWERS}`));
         return found && Object.assign(agent, { pid: found.pid, start: found.start, uids: found.uids });
       },
       { timeout: BUDGET, what: `the agent in berth ${berth}` },
@@ -63,16 +65,15 @@ export class Agent {
     return processes().get(this.pid)?.start === this.start;
   }
 
-  #file(name) {
-    return `/proc/${this.pid}/root/${FOLDER}/${name}`;
+  #file(descriptor) {
+    return `/proc/${this.pid}/fd/${descriptor}`;
   }
 
-  /** Lines of the attack's answer; [GONE] if it did not survive it. */
+  /** Lines of the attack's answer; it throws AgentGone if it did not survive it. */
   async order(...words) {
     const number = ++orders;
     try {
-      // The file is the agent's: here nothing could be made in its file system.
-      const fd = openSync(this.#file('orders'), constants.O_WRONLY | constants.O_APPEND);
+      const fd = openSync(this.#file(ORDERS), constants.O_WRONLY | constants.O_APPEND);
       writeSync(fd, `${number} ${words.join(' ')}\n`);
       closeSync(fd);
     } catch (error) {
@@ -81,11 +82,26 @@ export class Agent {
     }
     return waitFor(
       () => {
-        if (existsSync(this.#file(number))) return readFileSync(this.#file(number), 'latin1').split('\n').filter(Boolean);
-        if (!this.alive) throw Object.assign(new AgentGone(`during ${words[0]}`), { final: true });
+        const answer = this.#answer(number);
+        if (!answer && !this.alive) throw Object.assign(new AgentGone(`during ${words[0]}`), { final: true });
+        return answer;
       },
       { timeout: BUDGET, what: `the answer to ${words.join(' ').slice(0, 80)}` },
     );
+  }
+
+  #answer(number) {
+    let text;
+    try {
+      text = readFileSync(this.#file(ANSWERS), 'latin1');
+    } catch (error) {
+      if (this.alive) throw error;
+      return null;
+    }
+    const lines = text.split('\n');
+    const from = lines.indexOf(`begin ${number}`);
+    const to = lines.indexOf(`end ${number}`);
+    return from >= 0 && to > from ? lines.slice(from + 1, to).filter(Boolean) : null;
   }
 
   /** The number after a word at the start of a line. */
@@ -104,7 +120,7 @@ function refused(lines, count) {
   return [...yes(lines), ...unless(lines.length >= count, `${lines.length} answers instead of ${count}: ${lines.slice(-3).join('; ')}`)];
 }
 
-// ---- checks: each gets { agent, targets, worker, driver, stack, victim } and returns what was wrong ----
+// ---- checks: each gets { agent, targets, worker, driver, stack, victim, limits } and returns what was wrong ----
 
 /** Everything that is not the public internet, by TCP and UDP. */
 async function reach({ agent, targets, worker, stack, victim }) {
@@ -145,23 +161,25 @@ const KERNEL = ['/sys/kernel', '/sys/fs/cgroup', '/sys/class/net'];
 
 async function files({ agent, targets, driver }) {
   // An image has its own package list; what runs in it is nobody's secret.
-  const secrets = SECRETS.filter((path) => driver === 'process' || !/dpkg|\/var\/log|\/home/.test(path));
+  const secrets = SECRETS.filter((path) => driver !== 'docker' || !/dpkg|\/var\/log|\/home/.test(path));
   const list = [targets.secret, `/proc/1/root${targets.secret}`, ...secrets, ...DEVICES, ...KERNEL];
   return refused(await agent.order('files', ...list), list.length);
 }
 
-/** Only /tmp and /dev/shm may be written. */
+/** Only /tmp and /dev/shm may be written; by a machine monitor nothing. */
 async function writes({ agent, driver }) {
   const folders = ['/', '/etc/', '/usr/', '/usr/local/', '/usr/bin/', '/var/', '/run/', '/dev/', '/home/', '/opt/', '/proc/'];
   const knobs = ['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/sysrq-trigger', '/proc/sys/user/max_user_namespaces', '/etc/hosts', '/etc/resolv.conf'];
-  if (driver === 'process') knobs.push('/dev/ptmx'); // an engine gives each container a terminal's devices
+  if (driver !== 'docker') knobs.push('/dev/ptmx'); // an engine gives each container a terminal's devices
+  if (driver === 'qemu') folders.push('/tmp/', '/dev/shm/');
   const lines = await agent.order('write', ...folders, ...knobs);
   const found = refused(lines, folders.length + knobs.length);
   for (const line of await agent.order('mounts')) {
     const [, where, options, type] = line.startsWith('mount ') ? line.split(' ') : [];
     // What the kernel itself shows, and an engine's own empty file systems, are judged by the attempts above.
     const given = driver === 'docker' ? /^(proc|tmpfs|devpts|mqueue|sysfs|cgroup2?)$/ : /^(proc|devtmpfs|devpts|mqueue)$/;
-    if (where && options.split(',').includes('rw') && !/^\/(tmp|dev\/shm)$/.test(where) && !given.test(type)) {
+    const own = driver !== 'qemu' && /^\/(tmp|dev\/shm)$/.test(where);
+    if (where && options.split(',').includes('rw') && !own && !given.test(type)) {
       // The engine's files for a container are root's, and single devices are no places.
       if (!/^\/dev\/\w+$|^\/etc\/(hosts|hostname|resolv.conf)$/.test(where)) found.push(`${where} (${type}) is mounted writable`);
     }
@@ -181,13 +199,18 @@ async function names({ agent, driver, worker }) {
   ];
 }
 
+/** What it shares with others, other guests of the same snapshot above all, stays as it is. */
+async function held({ agent }) {
+  return refused(await agent.order('held'), 15); // memory, state, root, kernel and initrd, in three ways each
+}
+
 async function memories({ agent, targets }) {
   return refused(await agent.order('shm', targets.shm), 1);
 }
 
 /** Only the browser's own, and nothing above them. */
 async function seen({ agent }) {
-  const known = /^(bwrap|docker-init|sh|cat|hostile-\w+|hostile-headles.*|chrom\w*|chrome.*|headless.*|.*_handler|ThreadPool.*)/;
+  const known = /^(bwrap|qemu-system-x86|docker-init|sh|cat|hostile-\w+|hostile-headles.*|chrom\w*|chrome.*|headless.*|.*_handler|ThreadPool.*)/;
   const answer = await agent.order('processes');
   const lines = answer.filter((line) => line.startsWith('process '));
   return [
@@ -209,7 +232,7 @@ async function filtered({ agent }) {
   return lines.filter((line) => !line.endsWith(': no EPERM'));
 }
 
-async function privileges({ agent, worker }) {
+async function privileges({ agent, worker, driver, limits }) {
   const lines = await agent.order('privileges');
   const status = (key) => lines.find((line) => line.startsWith(`status ${key}:`))?.split(/\s+/).slice(2).join(' ') ?? '';
   const found = yes(lines);
@@ -217,10 +240,11 @@ async function privileges({ agent, worker }) {
   return [
     ...found,
     ...unless(status('NoNewPrivs') === '1', 'it may gain privileges'),
-    ...unless(status('Seccomp') === '2', 'there is no filter'),
+    // QEMU's is its own making, once it runs: nothing that stands beside it has one.
+    ...unless(status('Seccomp') === '2' || driver === 'qemu', 'there is no filter'),
     ...unless(agent.uids.every((uid) => uid === worker.slot.uidBase + agent.berth), `its users are ${agent.uids.join()}`),
     ...unless(lines.includes('limit core 0'), 'it may dump core'),
-    ...unless(Number(lines.find((line) => line.startsWith('limit nofile '))?.split(' ')[2]) <= 8192, 'it may open any number of files'),
+    ...unless(Number(lines.find((line) => line.startsWith('limit nofile '))?.split(' ')[2]) <= limits.files, 'it may open any number of files'),
     ...unless(Number(lines.find((line) => line.startsWith('oom_score_adj '))?.split(' ')[1]) >= 100, 'it is not killed before the worker'),
   ];
 }
@@ -232,43 +256,45 @@ async function namespaces({ agent, driver }) {
   return refused(lines.filter((line) => !needed.test(line)), driver === 'docker' ? 9 : 5);
 }
 
-async function forks({ agent }) {
-  const made = await agent.number('forks', 'forks', LIMITS.pids + 150);
-  return unless(made > 0 && made <= LIMITS.pids, `${made} processes`);
+async function forks({ agent, limits }) {
+  const made = await agent.number('forks', 'forks', limits.pids + 150);
+  return unless(made > 0 && made <= limits.pids, `${made} processes`);
 }
 
-async function memory({ agent }) {
-  const most = LIMITS.memoryMb + 64;
+async function memory({ agent, limits }) {
+  const most = limits.memoryMb + 64;
   const lines = await agent.order('memory', most);
   const held = Number(lines.find((line) => line.startsWith('memory '))?.split(' ')[1] ?? 0);
-  return unless(held < LIMITS.memoryMb, `${held} MB of memory`);
+  return unless(held < limits.memoryMb, `${held} MB of memory`);
 }
 
-async function fillTmp({ agent }) {
-  const held = await agent.number('fill', 'fill', '/tmp', LIMITS.tmpMb + 32);
-  return unless(held <= LIMITS.tmpMb, `${held} MB in /tmp`);
+async function fillTmp({ agent, limits }) {
+  const held = await agent.number('fill', 'fill', '/tmp', limits.tmpMb + 32);
+  return unless(held <= limits.tmpMb, `${held} MB in /tmp`);
 }
 
-async function fillShm({ agent }) {
-  const held = await agent.number('fill', 'fill', '/dev/shm', LIMITS.shmMb + 32);
-  return unless(held <= LIMITS.shmMb, `${held} MB in /dev/shm`);
+async function fillShm({ agent, limits }) {
+  const held = await agent.number('fill', 'fill', '/dev/shm', limits.shmMb + 32);
+  return unless(held <= limits.shmMb, `${held} MB in /dev/shm`);
 }
 
-async function descriptors({ agent }) {
-  const count = await agent.number('descriptors', 'descriptors', 8192 + 1000);
-  return unless(count <= 8192, `${count} descriptors`);
+async function descriptors({ agent, limits }) {
+  const count = await agent.number('descriptors', 'descriptors', limits.files + 1000);
+  return unless(count <= limits.files, `${count} descriptors`);
 }
 
 /** The files of the berth's cgroup that say how much CPU it gets. */
-async function cpu({ agent }) {
+async function cpu({ agent, limits }) {
   const mine = readFileSync(`/proc/${agent.pid}/cgroup`, 'utf8').split('\n').map((line) => line.split(':'));
   const v1 = mine.find(([, list]) => list?.split(',').includes('cpu'));
   const dir = v1 ? ['cpu', 'cpu,cpuacct', v1[1]].map((name) => `/sys/fs/cgroup/${name}${v1[2]}`).find(existsSync) : `/sys/fs/cgroup${mine.find(([n]) => n === '0')[2]}`;
   const quota = readFileSync(join(dir, v1 ? 'cpu.cfs_quota_us' : 'cpu.max'), 'utf8').trim();
-  return unless(quota.split(' ')[0] === String(LIMITS.cpus * 100000), `its CPU quota is ${quota}`);
+  return unless(quota.split(' ')[0] === String(limits.cpus * 100000), `its CPU quota is ${quota}`);
 }
 
 export const CHECKS = { reach, entered, unix, files, writes, names, memories, seen, syscalls, filtered, privileges, namespaces, forks, memory, fillTmp, fillShm, descriptors, cpu };
+
+export const MONITOR_CHECKS = { held }; // of a machine monitor alone
 
 export const processesIn = inBerth;
 
@@ -276,7 +302,8 @@ export const processesIn = inBerth;
 export async function look(name, renew, attempts = 4) {
   for (;;) {
     try {
-      return await CHECKS[name](await renew());
+      const check = CHECKS[name] ?? MONITOR_CHECKS[name];
+      return await check({ limits: { ...LIMITS, files: FILES }, ...(await renew()) });
     } catch (error) {
       if (!(error instanceof AgentGone) || --attempts === 0) throw error;
     }

@@ -1,9 +1,10 @@
-/* hostile.c: stands in for the browser: runs the real one as itself, beside it an agent that attacks.
+/* hostile.c: stands in for the browser, or for the machine monitor: runs the real one as itself, beside it an
+ * agent that attacks.
  *
- * The agent takes orders from HOSTILE_FOLDER/orders ("<number> <attack> <argument>…\n", appended by the test,
- * which sees the folder through /proc/<agent>/root) and leaves what an attack printed in
- * HOSTILE_FOLDER/<number>. Each attack runs in a process of its own, so that one that is killed is an answer
- * too. */
+ * The agent takes orders from a file in memory, descriptor FD_ORDERS ("<number> <attack> <argument>…\n",
+ * appended by the test, which opens it through /proc/<agent>/fd: no place of a file system is needed), and
+ * leaves what an attack printed in another, FD_ANSWERS, between "begin <number>" and "end <number>". Each
+ * attack runs in a process of its own, so that one that is killed is an answer too. */
 #include "hostile.h"
 
 #include <errno.h>
@@ -13,16 +14,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HOSTILE_FOLDER "/tmp/hostile"
-#define ORDER_MAX      8192
-#define WORDS_MAX      256
-#define LOOK_US        10000
+#define FD_ORDERS  60 /* the tests' numbers too */
+#define FD_ANSWERS 61
+#define ORDER_MAX  8192
+#define WORDS_MAX  256
+#define LOOK_US    10000
 
 static const struct {
     const char *name;
@@ -33,6 +35,7 @@ static const struct {
     {"unix", attack_unix},
     {"files", attack_files},
     {"write", attack_write},
+    {"held", attack_held},
     {"mounts", attack_mounts},
     {"shm", attack_shm},
     {"processes", attack_processes},
@@ -80,7 +83,7 @@ double hostile_now(void)
 
 static void carry_out(char *order)
 {
-    char part[64], path[64], *words[WORDS_MAX], *save = NULL;
+    char *words[WORDS_MAX], *save = NULL;
     int count = 0, status = 0;
     pid_t pid;
 
@@ -88,11 +91,7 @@ static void carry_out(char *order)
         words[count++] = w;
     if (count < 2)
         return;
-    snprintf(part, sizeof(part), HOSTILE_FOLDER "/%.20s.part", words[0]);
-    snprintf(path, sizeof(path), HOSTILE_FOLDER "/%.20s", words[0]);
-    answer = fopen(part, "w");
-    if (!answer)
-        return;
+    hostile_say("begin %s", words[0]);
     pid = fork();
     if (pid == 0) {
         prctl(PR_SET_NAME, "hostile-attack", 0, 0, 0);
@@ -111,27 +110,35 @@ static void carry_out(char *order)
         hostile_outcome("fork", pid);
     else if (WIFSIGNALED(status))
         hostile_say("killed: %d", WTERMSIG(status));
-    fclose(answer);
-    rename(part, path);
+    hostile_say("end %s", words[0]);
+}
+
+/* A file in memory as this descriptor. */
+static void place_file(int fd)
+{
+    int made = memfd_create("hostile", MFD_CLOEXEC);
+
+    if (made < 0 || dup2(made, fd) < 0)
+        _exit(1);
+    close(made);
 }
 
 static void agent(void)
 {
     static char text[ORDER_MAX];
     size_t len = 0;
-    int fd;
 
     setsid();
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_NAME, "hostile-agent", 0, 0, 0);
-    umask(0);
-    mkdir(HOSTILE_FOLDER, 0777);
-    fd = open(HOSTILE_FOLDER "/orders", O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
+    place_file(FD_ORDERS);
+    place_file(FD_ANSWERS);
+    answer = fdopen(FD_ANSWERS, "w");
+    if (!answer)
         _exit(1);
-    close(open(HOSTILE_FOLDER "/ready", O_WRONLY | O_CREAT, 0666));
+    /* By this it is found. */
+    prctl(PR_SET_NAME, "hostile-agent", 0, 0, 0);
     for (;;) {
-        ssize_t n = read(fd, text + len, sizeof(text) - 1 - len);
+        ssize_t n = read(FD_ORDERS, text + len, sizeof(text) - 1 - len);
         char *line = text, *end;
 
         if (n > 0)
@@ -153,13 +160,14 @@ static void agent(void)
 int main(int argc, char **argv)
 {
     static const char *const browsers[] = {"/usr/lib/chromium/chromium-headless-shell",
-                                           "/usr/lib/chromium/chromium"};
+                                           "/usr/lib/chromium/chromium", NULL};
+    static const char *const monitors[] = {"/usr/bin/qemu-system-x86_64", NULL};
+    const char *const *stand_in_for = argc > 0 && strstr(argv[0], "hostile-qemu") ? monitors : browsers;
 
-    (void)argc;
     if (fork() == 0)
         agent();
-    for (size_t i = 0; i < sizeof(browsers) / sizeof(browsers[0]); i++)
-        execv(browsers[i], argv);
-    perror("hostile: no browser");
+    for (; *stand_in_for; stand_in_for++)
+        execv(*stand_in_for, argv);
+    perror("hostile: not installed");
     return 127;
 }

@@ -1,5 +1,5 @@
-/* hostile.h: what a compromised browser process would try, from native code inside a berth. Only tests build
- * it.
+/* hostile.h: what a compromised browser, or machine monitor, would try, from native code inside a berth. Only
+ * tests build it.
  *
  * Each attack prints lines "key value…" for the test to judge; what is allowed is the test's business.
  * Attacks that use something up take their bound as an argument and give back what they took. */
@@ -19,6 +19,7 @@ hostile_attack attack_udp;   /* address port, pairs: one datagram each; who got 
 hostile_attack attack_unix;  /* paths, "@name" abstract */
 hostile_attack attack_files; /* read PATH… */
 hostile_attack attack_write; /* tries to make, or open for writing, each PATH */
+hostile_attack attack_held;  /* tries to change each file that it was started with */
 hostile_attack attack_mounts;
 hostile_attack attack_shm; /* System V ids */
 hostile_attack attack_processes;

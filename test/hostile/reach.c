@@ -12,14 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define CONNECT_S 4.0
 #define PAIRS_MAX 100
+#define HELD_MAX  32 /* its own are above */
 
 static socklen_t address(struct sockaddr_storage *out, const char *host, const char *port)
 {
@@ -164,6 +167,44 @@ void attack_write(int argc, char **argv)
             if (argv[i][len - 1] == '/')
                 unlink(path);
         }
+    }
+}
+
+/* The file's first byte as it is, so that it stays the same where it could be written. */
+static int rewrite(int fd, int to)
+{
+    char byte;
+
+    return pread(fd, &byte, 1, 0) == 1 && pwrite(to, &byte, 1, 0) == 1 ? 0 : -1;
+}
+
+/* Descriptors that came with it: written through, opened anew for writing, mapped to be written. What others
+ * share with it must not change. */
+void attack_held(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    for (int fd = 0; fd < HELD_MAX; fd++) {
+        struct stat st;
+        char path[64], key[64];
+        void *at;
+        int again;
+
+        if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+            continue;
+        snprintf(key, sizeof(key), "held %d written", fd);
+        hostile_outcome(key, rewrite(fd, fd));
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        again = open(path, O_RDWR | O_CLOEXEC);
+        snprintf(key, sizeof(key), "held %d opened and written", fd);
+        hostile_outcome(key, again < 0 ? -1 : rewrite(fd, again));
+        at = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, again < 0 ? fd : again, 0);
+        snprintf(key, sizeof(key), "held %d mapped", fd);
+        hostile_outcome(key, at == MAP_FAILED ? -1 : 0);
+        if (at != MAP_FAILED)
+            munmap(at, 1);
+        if (again >= 0)
+            close(again);
     }
 }
 

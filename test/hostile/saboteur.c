@@ -8,7 +8,7 @@
  * strings
  * - filter NUMBER: this system call's place in a seccomp filter matches nothing
  * - file NAME: writing to a file whose path ends so is skipped
- * - prctl NUMBER, rlimit NUMBER, syscall NUMBER (made by syscall()): skipped
+ * - prctl NUMBER, rlimit NUMBER, fcntl NUMBER, syscall NUMBER (made by syscall()): skipped
  * - clone FLAG: a flag (a number) that clone3 does not get
  * - member NAME, member NAME => JSON: of a JSON object, left out or with this value
  * - item TEXT: of a JSON array, left out
@@ -286,6 +286,18 @@ int prctl(int option, ...)
     if (has_number("prctl", option))
         return 0;
     return call(option, a[0], a[1], a[2], a[3]);
+}
+
+int fcntl(int fd, int operation, ...)
+{
+    int (*call)(int, int, ...) = real("fcntl");
+    va_list ap;
+    void *argument;
+
+    va_start(ap, operation);
+    argument = va_arg(ap, void *);
+    va_end(ap);
+    return has_number("fcntl", operation) ? 0 : call(fd, operation, argument);
 }
 
 int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
