@@ -154,7 +154,9 @@ int cgroup_open(const struct cgroup_tree *t, int berth, int fds[CGROUP_PLACES_MA
     for (int i = 0; i < t->count; i++) {
         char path[CGROUP_FILE_MAX];
 
-        cgroup_file_of(t, &t->places[i], berth, "cgroup.procs", path);
+        /* Version 1: a thread that moves itself alone takes no lock of the whole machine's, for which it
+         * would wait through a grace period of RCU, 5 to 13 ms (cgroup_procs_write_start in the kernel). */
+        cgroup_file_of(t, &t->places[i], berth, t->places[i].v2 ? "cgroup.procs" : "tasks", path);
         fds[i] = open(path, O_WRONLY | O_CLOEXEC);
         if (fds[i] < 0) {
             int saved = errno;

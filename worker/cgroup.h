@@ -37,8 +37,8 @@ void cgroup_remove_leftover(const char *worker_id);
 /* A fresh cgroup for the berth with these limits. 0, or -1 with a message. */
 int cgroup_create(struct cgroup_tree *t, int berth, const struct cgroup_limits *limits, char *err,
                   size_t errlen) MUST_USE;
-/* Opens the files through which a process joins (write "0"). The number of them, or -1 with errno. Caller
- * closes. */
+/* Opens the files through which a process that has one thread joins (write "0"). The number of them, or -1
+ * with errno. Caller closes. */
 int cgroup_open(const struct cgroup_tree *t, int berth, int fds[CGROUP_PLACES_MAX]) MUST_USE;
 /* 0: it is gone, and so was everything in it; -1: not yet (errno EBUSY) or not possible. */
 int cgroup_remove(struct cgroup_tree *t, int berth) MUST_USE;

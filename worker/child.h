@@ -35,7 +35,7 @@ struct child_spec {
     int pid_ns;         /* 1: a PID namespace of its own, and die with the worker */
     int user_ns;        /* 1: also a user namespace (what makes pid_ns possible without root) */
     int net_ns;         /* descriptor of a network namespace to join, or -1 */
-    const int *cgroups; /* open cgroup.procs files to join */
+    const int *cgroups; /* open files of cgroups to join (cgroup_open) */
     int cgroup_count;
     long uid;          /* user and group to become, without supplementary groups; -1: stay */
     int oom_score_adj; /* 0: stay */
