@@ -199,8 +199,7 @@ static void on_link_close(void *arg, const char *why)
 
     if (why)
         fail(b, why);
-    else if (b->vmm &&
-             !b->saving) /* it is ending, and its last words say more; it also lets go to be saved */
+    else if (b->vmm && !b->saving) /* its last words say more; and it lets go of the port to be saved */
         b->driver->ops->kill(b->vmm);
 }
 

@@ -138,8 +138,8 @@ static const char *restore(const struct guest_restore *r)
     if (identity_clock(r->time_ns) != 0)
         return "clock";
     step("clock");
-    if (!r->fresh_renderer) /* its answer takes longest, and another processor */
-        asked = cdp_ask();
+    if (!r->fresh_renderer && (asked = cdp_ask()) < 0) /* its answer takes longest, and another processor */
+        return "no connection to the browser";
     if (identity_set(r->hostname, r->id) != 0)
         return "identity";
     step("identity");
